@@ -1,0 +1,1 @@
+"""The buying-agent SDK."""

@@ -1,0 +1,1 @@
+"""The merchant server: catalog, checkout, payments, orders and webhooks for one merchant."""

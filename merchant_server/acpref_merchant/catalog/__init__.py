@@ -1,0 +1,1 @@
+"""Importing, generating, looking up and publishing products."""

@@ -1,0 +1,220 @@
+"""What a merchant configures once: identity, taxes, fulfillment, discounts, links and payment handlers.
+
+The same document is the ``shop.json`` of a catalog folder. Amounts are minor units of ``currency``; rates are
+decimal strings ("0.0825"), never floats; durations are named with their unit.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from acpref_merchant.domain.item import FulfillmentType
+
+
+def _decimal(value: object) -> Decimal:
+    if isinstance(value, Decimal):
+        return value
+    if not isinstance(value, str):
+        raise ValueError("write the rate as a decimal string, such as \"0.0825\"")
+    try:
+        rate = Decimal(value)
+    except ArithmeticError as error:
+        raise ValueError("not a decimal number") from error
+    if not Decimal(0) <= rate <= Decimal(1):
+        raise ValueError("a rate is between 0 and 1")
+    return rate
+
+
+Rate = Annotated[
+    Decimal,
+    BeforeValidator(_decimal),
+    WithJsonSchema({"type": "string", "pattern": r"^(0(\.\d+)?|1(\.0+)?)$"}),
+]
+
+
+class _Frozen(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Place(_Frozen):
+    """A postal address of the merchant's own."""
+
+    name: str
+    line_one: str
+    line_two: str | None = None
+    city: str
+    state: str
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    postal_code: str
+
+
+class TaxRule(_Frozen):
+    """A tax that applies to destinations in ``country`` (and ``state`` / postal code prefix, when given).
+
+    Every matching rule applies, so that a state and a city rate add up; ``classes`` limits it to tax classes of
+    products (``None``: all but ``exempt_classes`` of the table). ``inclusive`` marks prices that contain the tax.
+    """
+
+    jurisdiction: str
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    state: str | None = None
+    postal_prefix: str | None = None
+    rate: Rate
+    classes: tuple[str, ...] | None = None
+    on_fulfillment: bool = Field(default=False, description="Whether the rate also taxes shipping costs.")
+
+
+class Taxes(_Frozen):
+    """The tax table. An unlisted destination is taxed at nothing."""
+
+    rules: tuple[TaxRule, ...] = ()
+    exempt_classes: tuple[str, ...] = ("exempt",)
+
+
+class ShippingRate(_Frozen):
+    """A way of shipping: where to, what it costs and how long it takes (calendar days from now)."""
+
+    id: str
+    title: str
+    description: str = ""
+    carrier: str | None = None
+    countries: tuple[str, ...] = Field(min_length=1)
+    states: tuple[str, ...] | None = None
+    amount: int = Field(ge=0)
+    amount_per_kg: int = Field(default=0, ge=0)
+    free_from: int | None = Field(default=None, ge=0, description="Goods total from which it costs nothing.")
+    min_days: int = Field(ge=0)
+    max_days: int = Field(ge=0)
+
+
+class PickupPlace(_Frozen):
+    """A place where the buyer collects the goods."""
+
+    id: str
+    title: str
+    description: str = ""
+    pickup_type: Literal["in_store", "curbside", "locker"] = "in_store"
+    place: Place
+    phone: str | None = None
+    instructions: str | None = None
+    ready_hours: int = Field(default=4, ge=0)
+    hold_days: int = Field(default=7, ge=1)
+    amount: int = Field(default=0, ge=0)
+
+
+class LocalDelivery(_Frozen):
+    """Delivery by the merchant's own courier to addresses whose postal code starts with one of the prefixes."""
+
+    id: str
+    title: str
+    description: str = ""
+    country: str = Field(pattern=r"^[A-Z]{2}$")
+    postal_prefixes: tuple[str, ...] = Field(min_length=1)
+    center_postal_code: str
+    radius_miles: int = Field(ge=1)
+    amount: int = Field(ge=0)
+    starts_in_hours: int = Field(default=2, ge=0)
+    window_hours: int = Field(default=4, ge=1)
+
+
+class Fulfillment(_Frozen):
+    """Every way in which orders reach the buyer; an empty list switches the way off."""
+
+    shipping: tuple[ShippingRate, ...] = ()
+    pickup: tuple[PickupPlace, ...] = ()
+    local_delivery: tuple[LocalDelivery, ...] = ()
+    digital_title: str = "Instant download"
+
+
+class Discount(_Frozen):
+    """A discount: a code that a buyer enters, or ``code=None`` for one that applies by itself (DISC-07).
+
+    Exactly one of ``percent_off`` (0 to 100) and ``amount_off`` (minor units). ``method`` ``each`` reduces the
+    lines it applies to; ``across`` reduces the order. Lower ``priority`` is computed first, on the amount that the
+    earlier ones left (DISC-08). ``exclusive`` combines with no other code.
+    """
+
+    id: str
+    name: str
+    code: str | None = None
+    percent_off: int | None = Field(default=None, ge=0, le=100)
+    amount_off: int | None = Field(default=None, ge=0)
+    method: Literal["each", "across"] = "each"
+    priority: int = Field(default=1, ge=1)
+    categories: tuple[str, ...] | None = None
+    item_ids: tuple[str, ...] | None = None
+    minimum_subtotal: int = Field(default=0, ge=0)
+    starts_at: datetime | None = None
+    ends_at: datetime | None = None
+    exclusive: bool = False
+    requires_sign_in: bool = False
+    customer_ids: tuple[str, ...] | None = None
+    usage_limit: int | None = Field(default=None, ge=1)
+
+
+class ShopLink(_Frozen):
+    """A page that the buyer can read; the types are those of CHK-LNK-01 in the newest version."""
+
+    type: Literal[
+        "terms_of_use", "privacy_policy", "return_policy", "shipping_policy", "contact_us", "about_us", "faq", "support"
+    ]
+    url: str
+    title: str | None = None
+
+
+class Support(_Frozen):
+    """Where a buyer gets help with an order."""
+
+    email: str | None = None
+    phone: str | None = None
+    hours: str | None = None
+    help_center_url: str | None = None
+
+
+class CardHandler(_Frozen):
+    """The tokenized-card payment handler that this shop declares in sessions (PAY-04 to PAY-09)."""
+
+    id: str = Field(default="card_tokenized", pattern=r"^[a-zA-Z0-9_-]{1,64}$")
+    display_name: str = "Card"
+    psp: str = "acpref_sandbox"
+    accepted_brands: tuple[str, ...] = ("visa", "mastercard", "amex", "discover")
+    accepted_funding_types: tuple[str, ...] = ("credit", "debit", "prepaid")
+    supports_3ds: bool = False
+    environment: Literal["sandbox", "production"] = "sandbox"
+
+
+class Shop(_Frozen):
+    """The whole of ``shop.json``."""
+
+    merchant_id: str = Field(min_length=1, max_length=256)
+    name: str
+    currency: str = Field(pattern=r"^[a-z]{3}$")
+    locale: str = "en-US"
+    country: str = Field(default="US", pattern=r"^[A-Z]{2}$")
+    public_url: str = Field(default="http://127.0.0.1:8000", description="Where buyers' browsers reach the shop.")
+    taxes: Taxes = Taxes()
+    fulfillment: Fulfillment = Fulfillment()
+    discounts: tuple[Discount, ...] = ()
+    links: tuple[ShopLink, ...] = ()
+    support: Support = Support()
+    card_handler: CardHandler = CardHandler()
+    interventions_supported: tuple[Literal["3ds", "biometric", "address_verification"], ...] = ()
+    session_ttl_seconds: int = Field(default=6 * 3600, ge=60)
+    low_stock_threshold: int = Field(default=5, ge=0)
+    max_lines: int = Field(default=100, ge=1)
+    max_quantity_per_item: int = Field(default=100_000, ge=1)
+    capture: Literal["automatic", "manual"] = Field(
+        default="automatic",
+        description="automatic: money is captured with the authorisation; manual: when the order ships.",
+    )
+    metadata: dict[str, Any] = Field(default_factory=dict)
+
+
+__all__ = [
+    "CardHandler", "Discount", "Fulfillment", "FulfillmentType", "LocalDelivery", "PickupPlace", "Place", "ShippingRate",
+    "Shop", "ShopLink", "Support", "TaxRule", "Taxes",
+]

@@ -1,0 +1,1 @@
+"""The REST binding of the protocol."""

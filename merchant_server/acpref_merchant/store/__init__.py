@@ -1,0 +1,1 @@
+"""Persistence: tables, statements and the unit of work."""

@@ -1,0 +1,1 @@
+"""Delivery of order events to agents."""

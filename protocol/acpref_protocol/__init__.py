@@ -1,0 +1,1 @@
+"""The Agentic Commerce Protocol as code: models, schemas, state machine and pure helpers."""
