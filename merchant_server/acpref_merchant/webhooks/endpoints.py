@@ -12,7 +12,7 @@ EVENTS_PATH = "/agentic_checkout/webhooks/order_events"
 MIN_SECRET_BYTES = 16
 
 
-class UnsafeEndpoint(ValueError):
+class UnsafeEndpointError(ValueError):
     """The configured webhook address is one that this server refuses to call."""
 
 
@@ -20,9 +20,9 @@ class UnsafeEndpoint(ValueError):
 class WebhookEndpoint:
     """An agent's receiver of order events: the base URL of its host and the secret shared with it.
 
-    ``url`` is the full address. Construction raises UnsafeEndpoint for anything but https, except that plain http may
-    reach this machine itself (a development receiver); for credentials, a query or a fragment in the URL; and for a
-    secret under 16 bytes. Addresses come from the merchant's configuration only, never from a request.
+    ``url`` is the full address. Construction raises UnsafeEndpointError for anything but https, except that plain
+    http may reach this machine itself (a development receiver); for credentials, a query or a fragment in the
+    URL; and for a secret under 16 bytes. Addresses come from the merchant's configuration, never from a request.
     """
 
     base_url: str
@@ -34,24 +34,24 @@ class WebhookEndpoint:
             parts = urlsplit(self.base_url)
             _ = parts.port  # parsed on access: raises for a port that is not one
         except ValueError as error:
-            raise UnsafeEndpoint(f"webhook address is not a URL: {error}") from error
+            raise UnsafeEndpointError(f"webhook address is not a URL: {error}") from error
         _refuse_unsafe(parts)
         if len(self.secret) < MIN_SECRET_BYTES:
-            raise UnsafeEndpoint(f"a webhook secret has at least {MIN_SECRET_BYTES} bytes")
+            raise UnsafeEndpointError(f"a webhook secret has at least {MIN_SECRET_BYTES} bytes")
         object.__setattr__(self, "url", self.base_url.rstrip("/") + EVENTS_PATH)
 
 
 def _refuse_unsafe(parts: SplitResult) -> None:
     if parts.scheme not in {"http", "https"}:
-        raise UnsafeEndpoint(f"webhook addresses are https URLs, not {parts.scheme or 'relative'} ones")
+        raise UnsafeEndpointError(f"webhook addresses are https URLs, not {parts.scheme or 'relative'} ones")
     if not parts.hostname:
-        raise UnsafeEndpoint("webhook address names no host")
+        raise UnsafeEndpointError("webhook address names no host")
     if parts.username is not None or parts.password is not None:
-        raise UnsafeEndpoint("webhook address must not carry credentials")
+        raise UnsafeEndpointError("webhook address must not carry credentials")
     if parts.query or parts.fragment:
-        raise UnsafeEndpoint("webhook address must not have a query or a fragment")
+        raise UnsafeEndpointError("webhook address must not have a query or a fragment")
     if parts.scheme == "http" and not _is_loopback(parts.hostname):
-        raise UnsafeEndpoint("webhook addresses beyond this machine must use https")
+        raise UnsafeEndpointError("webhook addresses beyond this machine must use https")
 
 
 def _is_loopback(host: str) -> bool:
