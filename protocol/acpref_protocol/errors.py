@@ -1,8 +1,8 @@
 """Every protocol error, built by one constructor each (ERR-01 to ERR-07).
 
-A ``ProtocolError`` is an answer: the HTTP status, the flat body and the headers that go with it. Messages are made
-of our own words, positions and member names; the value that was refused is never repeated, since it may be a card
-number or an address (HTTP-14).
+A ``ProtocolError`` is an answer: the HTTP status, the flat body and the headers that go with it. Messages
+are made of our own words, positions and member names; the value that was refused is never repeated, since
+it may be a card number or an address (HTTP-14).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from pydantic_core import ErrorDetails
 class ProtocolError(Exception):
     """A flat error (ERR-01): ``type``, ``code``, ``message`` and perhaps ``param``, with an HTTP ``status``.
 
-    ``headers`` are sent with the answer. ``supported_versions`` (newest first, VER-05) belongs to version errors only.
+    ``headers`` are sent with the answer. ``supported_versions`` (newest first, VER-05) belongs to version
+    errors only.
     """
 
     def __init__(
@@ -54,7 +55,8 @@ class ProtocolError(Exception):
 def invalid_request(
     message: str, *, code: str = "invalid", param: str | None = None, status: int = 400
 ) -> ProtocolError:
-    """The request cannot be acted upon; ``param`` is a JSONPath into its body, or the bare name of a header (ERR-04)."""
+    """The request cannot be acted upon; ``param`` is a JSONPath into its body, or the bare name of a header
+    (ERR-04)."""
     return ProtocolError(status, "invalid_request", code, message, param=param)
 
 
@@ -192,35 +194,38 @@ def service_unavailable(retry_after: int) -> ProtocolError:
     )
 
 
-# --- what a model refused, in the protocol's words ----------------------------------------------------------------
+# --- what a model refused, in the protocol's words --------------------------------------------------------
 
 _NAME_LIMIT = 64
 _MESSAGE_LIMIT = 300
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
-# Location parts that pydantic adds for its own purposes: validator names such as "function-after[...]", "[key]" for
-# a map's key, and the class or primitive type that marks the branch of a union.
-_MARKER = re.compile(r".*[\[(].*|[A-Z]\w*|str|int|float|bool|none|dict|list\Z", re.DOTALL)
+# Location parts that pydantic adds for its own purposes: validator names such as "function-after[...]",
+# "[key]" for a map's key, and the class or primitive type that marks the branch of a union.
+_MARKER = re.compile(r"(.*[\[(].*|[A-Z]\w*|str|int|float|bool|none|dict|list)\Z", re.DOTALL)
 _UNKNOWN = object()
 
 
 def from_validation(error: ValidationError, document: Any = _UNKNOWN) -> ProtocolError:
     """The first complaint of ``error`` as a flat 400 with a JSONPath ``param`` (ERR-04, ERR-06).
 
-    Give the validated ``document`` where at hand: only then can the names of union branches that pydantic puts
-    into its locations be told from members for certain. No value of the document is repeated.
+    Give the validated ``document`` where at hand: only then can the names of union branches that pydantic
+    puts into its locations be told from members for certain. No value of the document is repeated.
     """
     first = error.errors(include_url=False)[0]
     parts = _members(first, document)
-    if first["type"] == "missing":
+    kind = first["type"]
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        # The complaint is about the member that selects the branch; pydantic puts its name in quotes.
+        parts.append(first["ctx"]["discriminator"].strip("'"))
+    if kind in {"missing", "union_tag_not_found"}:
         return missing(json_path(parts))
-    if first["type"] == "extra_forbidden":
-        name = _printable(str(parts[-1])) if parts else ""
-        return invalid_request(f"Unknown member {name!r}.", param=json_path(parts))
+    if kind == "extra_forbidden":
+        return invalid_request(f"Unknown member '{_printable(str(parts[-1]))}'.", param=json_path(parts))
     return invalid_request(_wording(first), param=json_path(parts))
 
 
 def json_path(parts: Sequence[str | int]) -> str:
-    """The RFC 9535 normalized-enough path of ``parts``: ``$.line_items[0].id``, other names as ``['a b']``.
+    """The RFC 9535 path of ``parts``: ``$.line_items[0].id``, other names as ``['a b']``.
 
     A name that is unreasonably long ends the path at its parent.
     """
@@ -249,20 +254,28 @@ def _escaped(character: str) -> str:
 def _members(details: ErrorDetails, document: Any) -> list[str | int]:
     """The parts of the location that are members and indices of the document."""
     location = details["loc"]
-    if document is _UNKNOWN:
-        return [part for part in location if isinstance(part, int) or not _MARKER.match(part)]
+    if not location:  # the whole document was refused
+        return []
+    *way, last = location
     parts: list[str | int] = []
     here = document
-    for position, part in enumerate(location):
-        last = position == len(location) - 1
-        if (isinstance(here, Mapping) and part in here) or (
-            isinstance(here, list) and isinstance(part, int) and part < len(here)
-        ):
+    for part in way:
+        if document is _UNKNOWN:
+            if isinstance(part, int) or not _MARKER.match(part):
+                parts.append(part)
+        elif _has(here, part):
             here = here[part]
-        elif not (last and details["type"] == "missing"):
-            continue
-        parts.append(part)
+            parts.append(part)
+    is_member = not _MARKER.match(str(last)) if document is _UNKNOWN else _has(here, last)
+    if is_member or details["type"] in {"missing", "extra_forbidden"}:
+        parts.append(last)
     return parts
+
+
+def _has(container: Any, part: str | int) -> bool:
+    if isinstance(part, int):
+        return isinstance(container, list) and part < len(container)
+    return isinstance(container, Mapping) and part in container
 
 
 def _wording(details: ErrorDetails) -> str:
@@ -270,11 +283,11 @@ def _wording(details: ErrorDetails) -> str:
     kind = details["type"]
     context = details.get("ctx", {})
     if kind == "union_tag_invalid":  # pydantic's own text repeats the tag that was sent
-        return f"{context['discriminator']} is not one of {context['expected_tags']}."
+        return f"The value is not one of {context['expected_tags']}."
     message = details["msg"]
     if kind in {"value_error", "assertion_error"}:
         reason = context.get("error")
-        # Our own validators raise plain ValueError with words of ours; libraries' subclasses quote their input.
+        # Our own validators raise plain ValueError with words of ours; those of libraries quote input.
         if type(reason) not in {ValueError, AssertionError}:
             return "The value is not valid."
         message = str(reason)

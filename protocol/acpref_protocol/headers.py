@@ -48,12 +48,14 @@ def bearer_token(value: str | None) -> str:
 
 
 def request_id(value: str | None) -> str | None:
-    """The Request-Id to repeat in the answer (HTTP-08), or ``None`` when absent or unfit for a header or a log."""
+    """The Request-Id to repeat in the answer (HTTP-08), or ``None`` when absent or unfit for a header or a
+    log."""
     return value if value and _PRINTABLE.match(value) else None
 
 
 def is_json(content_type: str | None) -> bool:
-    """Whether a Content-Type means JSON (HTTP-05): ``application/json``, any parameters but a foreign charset."""
+    """Whether a Content-Type means JSON (HTTP-05): ``application/json``, any parameters but a foreign
+    charset."""
     media_type, _, parameters = (content_type or "").partition(";")
     charset = re.search(r"charset\s*=\s*\"?([\w-]+)", parameters, re.IGNORECASE)
     return media_type.strip().lower() == JSON and (charset is None or charset[1].lower() in {"utf-8", "utf8"})

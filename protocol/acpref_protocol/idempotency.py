@@ -11,9 +11,9 @@ from typing import Any
 def fingerprint(value: Any) -> str:
     """SHA-256 (hex) of the meaning of a parsed JSON value.
 
-    Equal for values that differ only in member order or in how a number is written (``1`` and ``1.0``, ``0`` and
-    ``-0.0``: IDEM-07); different for null and an absent member, for arrays in another order (IDEM-08), and for booleans
-    and numbers. Raises ValueError for NaN and infinities.
+    Equal for values that differ only in member order or in how a number is written (``1`` and ``1.0``,
+    ``0`` and ``-0.0``: IDEM-07); different for null and an absent member, for arrays in another order
+    (IDEM-08), and for booleans and numbers. Raises ValueError for NaN and infinities.
     """
     return hashlib.sha256(_meaning(value)).hexdigest()
 
@@ -21,8 +21,8 @@ def fingerprint(value: Any) -> str:
 def keyed_fingerprint(value: Any, key: bytes) -> str:
     """Like ``fingerprint``, but HMAC under ``key``.
 
-    For bodies that hold card data: without the key, nobody can find the card number by trying all of them (DP-IDEM-05).
-    Raises ValueError when the key is shorter than 16 bytes.
+    For bodies that hold card data: without the key, nobody can find the card number by trying all of them
+    (DP-IDEM-05). Raises ValueError when the key is shorter than 16 bytes.
     """
     if len(key) < 16:
         raise ValueError("the key has at least 16 bytes")

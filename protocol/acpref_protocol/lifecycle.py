@@ -3,12 +3,12 @@
 The specification names eleven statuses and no transitions; this table is the rule chosen here.
 
 - *Open* sessions can still be changed by the agent: ``incomplete`` (the buyer has something left to say),
-  ``not_ready_for_payment`` (something else is in the way), ``ready_for_payment``, ``requires_escalation`` (the merchant
-  has to step in) and ``in_progress`` (the merchant is working on it). What is shown follows from the session's content,
-  so any open status may follow any other.
-- Completing starts only from ``ready_for_payment`` or ``authentication_required``. While the money moves, the
-  session is ``complete_in_progress``: it can be neither changed, nor canceled, nor expire, because the outcome of a
-  charge has to be known before anything else is decided.
+  ``not_ready_for_payment`` (something else is in the way), ``ready_for_payment``, ``requires_escalation``
+  (the merchant has to step in) and ``in_progress`` (the merchant is working on it). What is shown follows
+  from the session's content, so any open status may follow any other.
+- Completing starts only from ``ready_for_payment`` or ``authentication_required``. While the money moves,
+  the session is ``complete_in_progress``: it can be neither changed, nor canceled, nor expire, because the
+  outcome of a charge has to be known before anything else is decided.
 - A declined payment leaves the session payable (CHK-CMP-06).
 - ``completed``, ``canceled`` and ``expired`` are final.
 """
@@ -104,7 +104,10 @@ class IllegalTransition(Exception):  # noqa: N818 - the name says what it is
 
 
 def advance(status: Status, event: Event) -> Status:
-    """The status that follows ``event`` in ``status``. Raises IllegalTransition for any pair not in the table."""
+    """The status that follows ``event`` in ``status``.
+
+    Raises IllegalTransition for any pair not in the table.
+    """
     try:
         return TRANSITIONS[status, event]
     except KeyError:

@@ -33,6 +33,7 @@ def _is_html(token: Token) -> bool:
 
 
 def to_html(text: str) -> str:
-    """``text`` as HTML for display: raw HTML comes out escaped and links of script schemes stay text (MD-04)."""
+    """``text`` as HTML for display: raw HTML comes out escaped and links of script schemes stay text
+    (MD-04)."""
     rendered: str = _renderer().render(text)
     return rendered

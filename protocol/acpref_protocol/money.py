@@ -1,7 +1,7 @@
 """Arithmetic on money: integers of minor units, exact, with every rounding rule in one place (HTTP-04).
 
-An amount is an ``int`` of the currency's smallest unit (ISO 4217 exponent: 100 is one US dollar, or a hundred yen).
-A rate is a ``Decimal`` fraction, such as ``Decimal("0.0825")``. Nothing here touches a float.
+An amount is an ``int`` of the currency's smallest unit (ISO 4217 exponent: 100 is one US dollar, or a
+hundred yen). A rate is a ``Decimal`` fraction, such as ``Decimal("0.0825")``. Nothing here touches a float.
 """
 
 from __future__ import annotations
@@ -9,31 +9,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from decimal import Decimal
 
+_WITHOUT_DECIMALS = "bif clp djf gnf isk jpy kmf krw pyg rwf ugx uyi vnd vuv xaf xof xpf"
 _EXPONENTS: dict[str, int] = {
-    **dict.fromkeys(
-        [
-            "bif",
-            "clp",
-            "djf",
-            "gnf",
-            "isk",
-            "jpy",
-            "kmf",
-            "krw",
-            "pyg",
-            "rwf",
-            "ugx",
-            "uyi",
-            "vnd",
-            "vuv",
-            "xaf",
-            "xof",
-            "xpf",
-        ],
-        0,
-    ),
-    **dict.fromkeys(["bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"], 3),
-    **dict.fromkeys(["clf", "uyw"], 4),
+    **dict.fromkeys(_WITHOUT_DECIMALS.split(), 0),
+    **dict.fromkeys(("bhd", "iqd", "jod", "kwd", "lyd", "omr", "tnd"), 3),
+    **dict.fromkeys(("clf", "uyw"), 4),
 }
 
 
@@ -54,13 +34,15 @@ def _divide_half_up(numerator: int, denominator: int) -> int:
 
 
 def apply_rate(amount: int, rate: Decimal) -> int:
-    """``amount * rate`` in minor units, rounded half up (halves away from zero), without intermediate rounding."""
+    """``amount * rate`` in minor units, rounded half up (halves away from zero), without intermediate
+    rounding."""
     numerator, denominator = rate.as_integer_ratio()
     return _divide_half_up(amount * numerator, denominator)
 
 
 def included_in(amount: int, rate: Decimal) -> int:
-    """The part of ``amount`` that is a tax of ``rate`` already contained in it: ``amount * rate / (1 + rate)``."""
+    """The part of ``amount`` that is a tax of ``rate`` already contained in it: ``amount * rate / (1 +
+    rate)``."""
     numerator, denominator = rate.as_integer_ratio()
     if numerator + denominator <= 0:
         raise ValueError("an included rate is greater than -1")
@@ -71,9 +53,9 @@ def allocate(amount: int, weights: Sequence[int]) -> list[int]:
     """Split ``amount`` over ``weights`` by largest remainder; the shares add up to ``amount`` exactly.
 
     Each share is within one unit of its exact proportion; left-over units go to the largest remainders, the
-    earlier index first, so that equal input always gives equal output. A weight of zero gets nothing, unless all
-    weights are zero: then they count as equal. A negative amount splits like its mirror image. Raises ValueError for a
-    negative weight, and for no weights at all unless ``amount`` is zero.
+    earlier index first, so that equal input always gives equal output. A weight of zero gets nothing,
+    unless all weights are zero: then they count as equal. A negative amount splits like its mirror image.
+    Raises ValueError for a negative weight, and for no weights at all unless ``amount`` is zero.
     """
     if any(weight < 0 for weight in weights):
         raise ValueError("weights are not negative")

@@ -1,13 +1,16 @@
-"""Signatures: of agents over their requests (SIGN-01 to SIGN-07), and of merchants over webhooks (WH-04, WH-09).
+"""Signatures: of agents over their requests (SIGN-01 to SIGN-07), and of merchants over webhooks (WH-04,
+WH-09).
 
-Request signatures are detached: the agent signs the RFC 8785 form of the body's JSON with Ed25519 or ES256 and
-sends the result, base64url without padding, as ``Signature`` beside an RFC 3339 ``Timestamp``. An ES256 signature is the
-64 bytes ``r || s``, as in JOSE. A request without a body signs zero bytes. Whether the timestamp is part of
-what is signed is unspecified; it is not, unless both sides bind it, and then ``<timestamp>.<canonical body>`` is signed.
+Request signatures are detached: the agent signs the RFC 8785 form of the body's JSON with Ed25519 or ES256
+and sends the result, base64url without padding, as ``Signature`` beside an RFC 3339 ``Timestamp``. An ES256
+signature is the 64 bytes ``r || s``, as in JOSE. A request without a body signs zero bytes. Whether the
+timestamp is part of what is signed is unspecified; it is not, unless both sides bind it, and then
+``<timestamp>.<canonical body>`` is signed.
 
 Webhook signatures are HMAC-SHA256 under a shared secret over ``<unix seconds>.<raw body>``.
 
-Times are seconds since 1970-01-01 UTC. Every refusal is a ``SignatureError``, which answers 401 ``invalid_signature``.
+Times are seconds since 1970-01-01 UTC. Every refusal is a ``SignatureError``, which answers 401
+``invalid_signature``.
 """
 
 from __future__ import annotations
@@ -53,17 +56,21 @@ class SignatureError(ProtocolError):
 
 
 def canonical_json(value: Any) -> bytes:
-    """The RFC 8785 form of a JSON value. Raises ValueError for what that form cannot hold (integers over 2**53)."""
+    """The RFC 8785 form of a JSON value.
+
+    Raises ValueError for what that form cannot hold (integers over 2**53).
+    """
     return rfc8785.dumps(value)
 
 
-# --- requests -----------------------------------------------------------------------------------------------------
+# --- requests ---------------------------------------------------------------------------------------------
 
 
 class RequestSigner:
     """Signs an agent's requests with one private key (SIGN-02, SIGN-04).
 
-    The key is Ed25519 or on the curve P-256; the latter signs ES256. ``bind_timestamp`` must match the verifier's.
+    The key is Ed25519 or on the curve P-256; the latter signs ES256. ``bind_timestamp`` must match the
+    verifier's.
     """
 
     def __init__(self, key: PrivateKey, *, bind_timestamp: bool = False) -> None:
@@ -97,10 +104,12 @@ class RequestSigner:
 
 
 class RequestVerifier:
-    """Verifies agents' requests against the public keys that each agent registered (SIGN-03, SIGN-05, SIGN-07).
+    """Verifies agents' requests against the public keys that each agent registered (SIGN-03, SIGN-05,
+    SIGN-07).
 
-    ``keys`` maps an agent's id to its keys; any of them may have signed, so that an agent can change its key without a
-    gap. With ``required=False`` an unsigned request passes, but a signature that is present must be right.
+    ``keys`` maps an agent's id to its keys; any of them may have signed, so that an agent can change its
+    key without a gap. With ``required=False`` an unsigned request passes, but a signature that is present
+    must be right.
     """
 
     def __init__(
@@ -113,8 +122,8 @@ class RequestVerifier:
     def verify(self, agent: str, body: Any, signature: str | None, timestamp: str | None, now: float) -> bool:
         """Check the ``Signature`` and ``Timestamp`` headers of a request of ``agent`` with ``body``.
 
-        ``body`` is the parsed JSON, or ``NO_BODY``. Returns whether the request was signed; raises SignatureError
-        when it was signed wrongly, or not at all where a signature is required.
+        ``body`` is the parsed JSON, or ``NO_BODY``. Returns whether the request was signed; raises
+        SignatureError when it was signed wrongly, or not at all where a signature is required.
         """
         if signature is None:
             if self._required:
@@ -202,13 +211,16 @@ def _from_base64url(text: str) -> bytes | None:
     return data if _base64url(data) == text else None
 
 
-# --- webhooks -----------------------------------------------------------------------------------------------------
+# --- webhooks ---------------------------------------------------------------------------------------------
 
 _MERCHANT_SIGNATURE = re.compile(r"t=([0-9]{1,12}),v1=([0-9a-fA-F]{64})\Z")
 
 
 def sign_webhook(secret: bytes, body: bytes, timestamp: int) -> str:
-    """The ``Merchant-Signature`` of ``body`` sent at ``timestamp`` (WH-04). Make a new one for each attempt."""
+    """The ``Merchant-Signature`` of ``body`` sent at ``timestamp`` (WH-04).
+
+    Make a new one for each attempt.
+    """
     return f"t={timestamp},v1={_hmac(secret, str(timestamp), body)}"
 
 
@@ -217,8 +229,8 @@ def verify_webhook(
 ) -> int:
     """Check a ``Merchant-Signature`` header against the raw ``body`` (WH-09, WH-10); returns its timestamp.
 
-    Raises SignatureError when the header is missing, malformed, further than ``tolerance`` seconds from ``now``, or
-    made with another secret or over another body.
+    Raises SignatureError when the header is missing, malformed, further than ``tolerance`` seconds from
+    ``now``, or made with another secret or over another body.
     """
     if header is None:
         raise SignatureError("The Merchant-Signature header is missing.")

@@ -1,8 +1,8 @@
 """JSON as both sides of a signature and of a comparison must read it: one text, one meaning.
 
-Lenient parsers keep the last of two equal members, accept NaN, or turn big integers into neighbours; two programs
-then see different documents in the same bytes. This one refuses such texts (I-JSON, RFC 7493), and reads ``1.0`` as
-the integer it is (IDEM-07, HTTP-04).
+Lenient parsers keep the last of two equal members, accept NaN, or turn big integers into neighbours; two
+programs then see different documents in the same bytes. This one refuses such texts (I-JSON, RFC 7493), and
+reads ``1.0`` as the integer it is (IDEM-07, HTTP-04).
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _SUSPECT_ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
 def loads(raw: bytes) -> Any:
     """Parse ``raw``; raises a 400 ProtocolError of code ``invalid_json`` for anything outside the rules.
 
-    The text is UTF-8 without byte order mark; member names are unique within their object; at most 64 levels are nested;
-    integers lie within ±2**63 and other numbers are finite; strings are Unicode text without U+0000. A number
-    with a fraction or exponent whose value is an integer becomes an ``int``.
+    The text is UTF-8 without byte order mark; member names are unique within their object; at most 64
+    levels are nested; integers lie within ±2**63 and other numbers are finite; strings are Unicode text
+    without U+0000. A number with a fraction or exponent whose value is an integer becomes an ``int``.
     """
     if raw.startswith(b"\xef\xbb\xbf"):
         _refuse("The body starts with a byte order mark.")
@@ -83,7 +83,8 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _integer(literal: str) -> int:
-    # 20 characters hold every integer within range; a longer literal is refused unread, since reading is quadratic.
+    # 20 characters hold every integer within range; a longer literal is refused unread, since reading is
+    # quadratic.
     if len(literal) > 20 or abs(value := int(literal)) > MAX_INTEGER:
         _refuse("An integer is out of range.")
     return value
