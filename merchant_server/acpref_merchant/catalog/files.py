@@ -1,0 +1,212 @@
+"""Reading a catalog from disk: a folder with ``products.jsonl`` and ``shop.json``, or a lone products file.
+
+Products are streamed: a catalog of a million products needs no more memory than its ids. What is wrong is
+named with file, line and JSONPath.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import pydantic
+from acpref_protocol.markdown import contains_raw_html
+
+from acpref_merchant.catalog.problems import CatalogError, Problem, Problems, RecordError, first_error
+from acpref_merchant.domain.item import Product
+from acpref_merchant.domain.shop import Fulfillment, ShippingRate, Shop, ShopLink
+
+PRODUCTS_FILE = "products.jsonl"
+SHOP_FILE = "shop.json"
+MAX_LINE_BYTES = 1 << 20
+MAX_SHOP_BYTES = 8 << 20
+
+_BOM = b"\xef\xbb\xbf"
+
+
+def products_path(path: Path) -> Path:
+    """The products file of a catalog: ``path`` itself, or ``products.jsonl`` in the folder ``path``.
+
+    Raises CatalogError when there is none.
+    """
+    file = path / PRODUCTS_FILE if path.is_dir() else path
+    if not file.is_file():
+        raise CatalogError.at(file, f"no such file: a catalog has {PRODUCTS_FILE} and {SHOP_FILE}")
+    return file
+
+
+def shop_path(path: Path) -> Path | None:
+    """The shop file that belongs to a catalog: the one in the folder; ``None`` for a lone products file."""
+    file = path / SHOP_FILE
+    return file if path.is_dir() and file.is_file() else None
+
+
+def load_shop(path: Path) -> Shop:
+    """The shop of a catalog folder, of a ``shop.json``, or the default shop for a lone products file.
+
+    Raises CatalogError with the JSONPath of what is wrong; a folder without ``shop.json`` is an error,
+    since a shop's prices mean nothing without its currency and taxes.
+    """
+    if path.is_file() and path.suffix != ".json":
+        return default_shop()
+    file = path if path.is_file() else path / SHOP_FILE
+    try:
+        raw = file.read_bytes()
+    except OSError as error:
+        raise CatalogError.at(file, f"cannot be read: {error.strerror or error}") from error
+    if len(raw) > MAX_SHOP_BYTES:
+        raise CatalogError.at(file, f"larger than {MAX_SHOP_BYTES} bytes")
+    try:
+        shop = Shop.model_validate_json(raw.removeprefix(_BOM), strict=True)
+    except pydantic.ValidationError as error:
+        found = first_error(error)
+        raise CatalogError.at(file, found.message, path=found.path) from error
+    for found in shop_problems(shop):
+        raise CatalogError.at(file, found.message, path=found.path)
+    return shop
+
+
+def default_shop() -> Shop:
+    """The shop for products that come without one: US dollars, one flat shipping rate, no taxes, no
+    discounts.
+    """
+    return Shop(
+        merchant_id="merchant_default",
+        name="Unnamed shop",
+        currency="usd",
+        fulfillment=Fulfillment(
+            shipping=(
+                ShippingRate(
+                    id="ship_standard",
+                    title="Standard shipping",
+                    countries=("US",),
+                    amount=500,
+                    min_days=3,
+                    max_days=6,
+                ),
+            )
+        ),
+        links=(
+            ShopLink(type="terms_of_use", url="https://shop.example.com/terms"),
+            ShopLink(type="privacy_policy", url="https://shop.example.com/privacy"),
+            ShopLink(type="return_policy", url="https://shop.example.com/returns"),
+        ),
+    )
+
+
+def shop_problems(shop: Shop) -> Iterator[RecordError]:
+    """What a shop's types cannot say: amounts that exclude each other, ranges turned round, ids used
+    twice.
+    """
+    for index, discount in enumerate(shop.discounts):
+        here = f"$.discounts[{index}]"
+        if (discount.percent_off is None) == (discount.amount_off is None):
+            yield RecordError("give exactly one of percent_off and amount_off", here)
+        if discount.starts_at and discount.ends_at and discount.starts_at >= discount.ends_at:
+            yield RecordError("ends before it starts", f"{here}.ends_at")
+        for name, moment in (("starts_at", discount.starts_at), ("ends_at", discount.ends_at)):
+            if moment is not None and moment.tzinfo is None:
+                yield RecordError("write the offset from UTC, such as Z", f"{here}.{name}")
+    for index, rate in enumerate(shop.fulfillment.shipping):
+        if rate.min_days > rate.max_days:
+            yield RecordError("is above max_days", f"$.fulfillment.shipping[{index}].min_days")
+    ways = shop.fulfillment
+    for name, ids in (
+        ("$.discounts", [discount.id for discount in shop.discounts]),
+        (
+            "$.fulfillment",
+            [way.id for group in (ways.shipping, ways.pickup, ways.local_delivery) for way in group],
+        ),
+    ):
+        for repeated in sorted({one for one in ids if ids.count(one) > 1}):
+            yield RecordError(f"the id {repeated!r} is used twice", name)
+    codes = [discount.code.casefold() for discount in shop.discounts if discount.code is not None]
+    for repeated in sorted({code for code in codes if codes.count(code) > 1}):
+        yield RecordError(f"the code {repeated!r} is used twice", "$.discounts")
+
+
+def bounded_lines(stream: IO[bytes], file: Path, limit: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
+    """The lines of ``stream`` with their numbers, without ends of line and byte order mark; empty lines are
+    left out.
+
+    Raises CatalogError for a line longer than ``limit`` bytes: reading on would be guessing where it ends.
+    """
+    number = 0
+    while line := stream.readline(limit + 2):
+        number += 1
+        if number == 1:
+            line = line.removeprefix(_BOM)
+        line = line.strip(b"\r\n \t")
+        if len(line) > limit:
+            raise CatalogError.at(file, f"the line is longer than {limit} bytes", line=number)
+        if line:
+            yield number, line
+
+
+class UniqueIds:
+    """Finds product and variant ids that occur twice in one catalog. Agents order by variant id (FEED-12)."""
+
+    def __init__(self) -> None:
+        self._products: set[str] = set()
+        self._variants: set[str] = set()
+
+    def claim(self, product: Product) -> None:
+        """Take the ids of ``product``; raises RecordError, taking none, when one belongs to an earlier
+        product.
+        """
+        if product.id in self._products:
+            raise RecordError(f"the product id {product.id!r} was used before", "$.id")
+        mine: set[str] = set()
+        for index, variant in enumerate(product.variants):
+            if variant.id in self._variants or variant.id in mine:
+                raise RecordError(f"the variant id {variant.id!r} was used before", f"$.variants[{index}].id")
+            mine.add(variant.id)
+        self._products.add(product.id)
+        self._variants |= mine
+
+
+def check_product(product: Product) -> None:
+    """What the types cannot say about a product. Raises RecordError.
+
+    Disclosures are shown as CommonMark, in which raw HTML is forbidden; a list price below the price is no
+    reduction.
+    """
+    for index, text in enumerate(product.disclosures):
+        # Only "<" can begin raw HTML, so that the parser sees few texts.
+        if "<" in text and contains_raw_html(text):
+            raise RecordError("contains raw HTML; write CommonMark", f"$.disclosures[{index}]")
+    for index, variant in enumerate(product.variants):
+        if variant.list_price is not None and variant.list_price < variant.price:
+            raise RecordError("is below the price", f"$.variants[{index}].list_price")
+
+
+def parse_product(line: bytes) -> Product:
+    """One line of ``products.jsonl``. Raises RecordError with the JSONPath of the first thing that is
+    wrong.
+    """
+    try:
+        product = Product.model_validate_json(line)
+    except pydantic.ValidationError as error:
+        raise first_error(error) from error
+    check_product(product)
+    return product
+
+
+def iter_products(path: Path, problems: Problems | None = None) -> Iterator[Product]:
+    """The products of a catalog folder or a lone ``products.jsonl``, one at a time, in the order of the file.
+
+    Without ``problems`` the first bad line raises CatalogError; with it, bad lines are skipped and collected.
+    """
+    file = products_path(path)
+    sink = problems if problems is not None else Problems(strict=True)
+    ids = UniqueIds()
+    with file.open("rb") as stream:
+        for number, line in bounded_lines(stream, file):
+            try:
+                product = parse_product(line)
+                ids.claim(product)
+            except RecordError as error:
+                sink.add(Problem(file.name, number, error.path, error.message))
+                continue
+            yield product
