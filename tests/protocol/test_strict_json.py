@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
-numbers = st.integers(-(2**63), 2**63) | st.floats(allow_nan=False, allow_infinity=False)
+# Beyond 2**53, the shortest text of a float is another number than the float: it is the text that counts.
+numbers = st.integers(-(2**63), 2**63) | st.floats(-(2**53), 2**53)
 documents = st.recursive(
     st.none() | st.booleans() | numbers | texts,
     lambda inner: st.lists(inner, max_size=5) | st.dictionaries(texts, inner, max_size=5),
@@ -28,18 +29,8 @@ def refuse(raw: bytes) -> ProtocolError:
     return error
 
 
-def in_range(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(in_range(member) for member in value.values())
-    if isinstance(value, list):
-        return all(in_range(member) for member in value)
-    return not isinstance(value, float) or abs(value) <= 2**63
-
-
-@given(documents.filter(in_range), st.booleans())
-def test_every_document_that_json_can_write_within_the_limits_reads_back(
-    document: Any, ascii_only: bool
-) -> None:
+@given(documents, st.booleans())
+def test_every_document_within_the_limits_reads_back(document: Any, ascii_only: bool) -> None:
     raw = json.dumps(document, ensure_ascii=ascii_only).encode()
     assert strict_json.loads(raw) == document
 
