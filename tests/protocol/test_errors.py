@@ -6,9 +6,10 @@ import json
 from typing import Annotated, Any, Literal
 
 import pytest
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
 from acpref_protocol import errors
 from acpref_protocol.errors import ProtocolError
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 SUPPORTED = ("2025-09-29", "2026-04-17")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from acpref_protocol import headers, versions
 from acpref_protocol.errors import ProtocolError
 

@@ -7,10 +7,11 @@ import random
 from typing import Any
 
 import pytest
-from acpref_protocol import strict_json
-from acpref_protocol.idempotency import fingerprint, keyed_fingerprint
 from hypothesis import assume, given
 from hypothesis import strategies as st
+
+from acpref_protocol import strict_json
+from acpref_protocol.idempotency import fingerprint, keyed_fingerprint
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=10)
 documents = st.recursive(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from acpref_protocol.lifecycle import OPEN, TERMINAL, TRANSITIONS, Event, IllegalTransition, Status, advance
 
 

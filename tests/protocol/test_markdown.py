@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+
 from acpref_protocol.markdown import contains_raw_html, to_html
 
 

@@ -6,9 +6,10 @@ from decimal import ROUND_HALF_UP, Decimal, localcontext
 from fractions import Fraction
 
 import pytest
-from acpref_protocol.money import allocate, apply_rate, format_amount, included_in, minor_unit_exponent
 from hypothesis import given
 from hypothesis import strategies as st
+
+from acpref_protocol.money import allocate, apply_rate, format_amount, included_in, minor_unit_exponent
 
 amounts = st.integers(-(10**15), 10**15)
 weights = st.lists(st.integers(0, 10**12), min_size=1, max_size=30)

@@ -8,12 +8,13 @@ import hmac
 from datetime import UTC, datetime
 
 import pytest
-from acpref_protocol import signing
-from acpref_protocol.signing import NO_BODY, RequestSigner, RequestVerifier, SignatureError
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from hypothesis import given
 from hypothesis import strategies as st
+
+from acpref_protocol import signing
+from acpref_protocol.signing import NO_BODY, RequestSigner, RequestVerifier, SignatureError
 
 NOW = 1_780_000_000
 BODY = {"b": [1, True, None, "é"], "a": {"z": 1.0, "y": "x"}}

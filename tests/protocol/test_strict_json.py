@@ -6,10 +6,11 @@ import json
 from typing import Any
 
 import pytest
-from acpref_protocol import strict_json
-from acpref_protocol.errors import ProtocolError
 from hypothesis import given
 from hypothesis import strategies as st
+
+from acpref_protocol import strict_json
+from acpref_protocol.errors import ProtocolError
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"))
 # Beyond 2**53, the shortest text of a float is another number than the float: it is the text that counts.
