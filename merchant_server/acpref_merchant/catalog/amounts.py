@@ -10,13 +10,14 @@ from __future__ import annotations
 import re
 from decimal import Decimal
 
-from acpref_protocol.money import minor_unit_exponent
-
 from acpref_merchant.catalog.problems import RecordError
+from acpref_protocol.money import minor_unit_exponent
 
 # Fifteen digits keep the result far below the 2**53 that JSON readers in other languages hold exactly.
 _PLAIN = re.compile(r"\d{1,13}(?:\.\d{1,12})?", re.ASCII)
-X
+_WITH_CURRENCY = re.compile(
+    r"(?:(?P<before>[A-Za-z]{3})\s+)?(?P<number>\S+?)(?:\s+(?P<after>[A-Za-z]{3}))?", re.ASCII
+)
 
 
 def minor_units(text: str, currency: str) -> int:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import IO
 
 import pydantic
-from acpref_protocol.markdown import contains_raw_html
 
 from acpref_merchant.catalog.problems import CatalogError, Problem, Problems, RecordError, first_error
 from acpref_merchant.domain.item import Product
 from acpref_merchant.domain.shop import Fulfillment, ShippingRate, Shop, ShopLink
+from acpref_protocol.markdown import contains_raw_html
 
 PRODUCTS_FILE = "products.jsonl"
 SHOP_FILE = "shop.json"
@@ -96,34 +96,13 @@ def default_shop() -> Shop:
 
 
 def shop_problems(shop: Shop) -> Iterator[RecordError]:
-    """What a shop's types cannot say: amounts that exclude each other, ranges turned round, ids used
-    twice.
-    """
+    """What a shop's types let through: ranges turned round."""
     for index, discount in enumerate(shop.discounts):
-        here = f"$.discounts[{index}]"
-        if (discount.percent_off is None) == (discount.amount_off is None):
-            yield RecordError("give exactly one of percent_off and amount_off", here)
         if discount.starts_at and discount.ends_at and discount.starts_at >= discount.ends_at:
-            yield RecordError("ends before it starts", f"{here}.ends_at")
-        for name, moment in (("starts_at", discount.starts_at), ("ends_at", discount.ends_at)):
-            if moment is not None and moment.tzinfo is None:
-                yield RecordError("write the offset from UTC, such as Z", f"{here}.{name}")
+            yield RecordError("the discount ends before it starts", f"$.discounts[{index}].ends_at")
     for index, rate in enumerate(shop.fulfillment.shipping):
         if rate.min_days > rate.max_days:
-            yield RecordError("is above max_days", f"$.fulfillment.shipping[{index}].min_days")
-    ways = shop.fulfillment
-    for name, ids in (
-        ("$.discounts", [discount.id for discount in shop.discounts]),
-        (
-            "$.fulfillment",
-            [way.id for group in (ways.shipping, ways.pickup, ways.local_delivery) for way in group],
-        ),
-    ):
-        for repeated in sorted({one for one in ids if ids.count(one) > 1}):
-            yield RecordError(f"the id {repeated!r} is used twice", name)
-    codes = [discount.code.casefold() for discount in shop.discounts if discount.code is not None]
-    for repeated in sorted({code for code in codes if codes.count(code) > 1}):
-        yield RecordError(f"the code {repeated!r} is used twice", "$.discounts")
+            yield RecordError("min_days is above max_days", f"$.fulfillment.shipping[{index}].min_days")
 
 
 def bounded_lines(stream: IO[bytes], file: Path, limit: int = MAX_LINE_BYTES) -> Iterator[tuple[int, bytes]]:
@@ -169,14 +148,18 @@ class UniqueIds:
 def check_product(product: Product) -> None:
     """What the types cannot say about a product. Raises RecordError.
 
-    Disclosures are shown as CommonMark, in which raw HTML is forbidden; a list price below the price is no
+    Ids are printable, since they are column values and parts of addresses. Disclosures are shown as CommonMark, in which raw HTML is forbidden; a list price below the price is no
     reduction.
     """
+    if not product.id.isprintable():
+        raise RecordError("contains unprintable characters", "$.id")
     for index, text in enumerate(product.disclosures):
         # Only "<" can begin raw HTML, so that the parser sees few texts.
         if "<" in text and contains_raw_html(text):
             raise RecordError("contains raw HTML; write CommonMark", f"$.disclosures[{index}]")
     for index, variant in enumerate(product.variants):
+        if not variant.id.isprintable():
+            raise RecordError("contains unprintable characters", f"$.variants[{index}].id")
         if variant.list_price is not None and variant.list_price < variant.price:
             raise RecordError("is below the price", f"$.variants[{index}].list_price")
 

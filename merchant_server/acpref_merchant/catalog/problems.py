@@ -20,18 +20,23 @@ KEPT_PROBLEMS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """One finding: the file, the 1-based line or record number (0: the file itself), a JSONPath or column,
-    and why.
+    """One finding: the file, the 1-based number of the line (0: the file itself), a JSONPath or column, and
+    why.
+
+    ``noun`` says what the number counts where lines mean nothing, such as the ``item`` of an XML feed.
     """
 
     file: str
     line: int
     path: str
     message: str
+    noun: str = "line"
 
     def __str__(self) -> str:
         """One line, in the style of compilers: ``products.jsonl:12: $.variants[0].price: ...``."""
-        place = f"{self.file}:{self.line}" if self.line else self.file
+        place = self.file
+        if self.line:
+            place += f":{self.line}" if self.noun == "line" else f": {self.noun} {self.line}"
         return f"{place}: {self.path}: {self.message}" if self.path else f"{place}: {self.message}"
 
 
