@@ -311,6 +311,6 @@ def _with_quantities(order: Order, member: Literal["current", "fulfilled"], chan
         if delta := change.get(line.id, 0):
             value = (getattr(line.quantity, member) or 0) + delta
             quantity = line.quantity.model_copy(update={member: value})
-            line = line.model_copy(update={"quantity": quantity})  # noqa: PLW2901 - the changed one replaces it
+            line = line.model_copy(update={"quantity": quantity})
         lines.append(line)
     return order.model_copy(update={"line_items": lines})

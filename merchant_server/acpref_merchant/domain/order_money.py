@@ -44,7 +44,9 @@ def line_values(order: Order) -> dict[str, int]:
     for line in lines:
         own = amount_of(line.totals, "total")
         if own is None:
-            own = line.subtotal if line.subtotal is not None else (line.unit_price or 0) * line.quantity.ordered
+            own = (
+                line.subtotal if line.subtotal is not None else (line.unit_price or 0) * line.quantity.ordered
+            )
         worth.append(max(0, own))
     charged = max(0, order_total(order) - (amount_of(order.totals, "fulfillment") or 0))
     if sum(worth) > charged:
@@ -137,16 +139,13 @@ def settle_refund(order: Order, adjustment_id: str, *, succeeded: bool) -> Order
 
     Raises OrderError ``unknown_adjustment``.
     """
-    adjustments = list(order.adjustments or ())
-    for index, adjustment in enumerate(adjustments):
-        if adjustment.id == adjustment_id and adjustment.type == "refund":
-            break
-    else:
+    refund = next((a for a in order.adjustments or () if a.id == adjustment_id and a.type == "refund"), None)
+    if refund is None:
         raise OrderError("unknown_adjustment", f"order {order.id} has no refund {adjustment_id!r}")
-    if adjustment.status != "pending":
+    if refund.status != "pending":
         return order
-    status = "completed" if succeeded else "failed"
-    adjustments[index] = adjustment.model_copy(update={"status": status})
+    answered = refund.model_copy(update={"status": "completed" if succeeded else "failed"})
+    adjustments = [answered if a is refund else a for a in order.adjustments or ()]
     return settled(order.model_copy(update={"adjustments": adjustments}))
 
 
