@@ -1,8 +1,8 @@
 """The merchant's own view of what it sells: one product, its variants, and the item a buyer orders.
 
 A catalog is a file of products, one JSON object a line. A *variant* is what can be bought; its id is the
-item id that agents send to checkout (FEED-12). ``Item`` is a variant joined with its product, the form in which
-the database stores it and pricing reads it.
+item id that agents send to checkout (FEED-12). ``Item`` is a variant joined with its product, the form in
+which the database stores it and pricing reads it.
 """
 
 from __future__ import annotations
@@ -39,7 +39,9 @@ class Variant(_Frozen):
     title: str = Field(min_length=1)
     price: int = Field(ge=0)
     list_price: int | None = Field(default=None, ge=0)
-    stock: int | None = Field(default=None, ge=0, description="Units on hand; null for unlimited (digital goods).")
+    stock: int | None = Field(
+        default=None, ge=0, description="Units on hand; null for unlimited (digital goods)."
+    )
     weight_grams: int = Field(default=0, ge=0)
     options: tuple[Option, ...] = ()
     barcodes: tuple[Barcode, ...] = ()
@@ -61,7 +63,9 @@ class Product(_Frozen):
     condition: Literal["new", "refurbished", "used"] = "new"
     tax_class: str = "standard"
     fulfillment: tuple[FulfillmentType, ...] = ("shipping",)
-    disclosures: tuple[str, ...] = Field(default=(), description="Legal texts as CommonMark without raw HTML.")
+    disclosures: tuple[str, ...] = Field(
+        default=(), description="Legal texts as CommonMark without raw HTML."
+    )
     variants: tuple[Variant, ...] = Field(min_length=1)
 
 
@@ -69,7 +73,8 @@ class Item(_Frozen):
     """A variant joined with its product: what a line of a checkout session refers to.
 
     Amounts are minor units of the shop's currency. ``available`` is the number of units neither sold nor
-    reserved when the row was read, or ``None`` when stock is unlimited; it is not part of the stored document.
+    reserved when the row was read, or ``None`` when stock is unlimited; it is not part of the stored
+    document.
     """
 
     id: str
@@ -88,13 +93,15 @@ class Item(_Frozen):
     fulfillment: tuple[FulfillmentType, ...] = ("shipping",)
     weight_grams: int = 0
     options: tuple[Option, ...] = ()
+    barcodes: tuple[Barcode, ...] = ()
+    condition: Literal["new", "refurbished", "used"] = "new"
     disclosures: tuple[str, ...] = ()
     max_quantity_per_order: int | None = None
     available: int | None = None
 
 
 def items_of(product: Product) -> list[Item]:
-    """The items of ``product``, one per variant, in the product's order; ``available`` is the initial stock."""
+    """The items of ``product``, one per variant and in its order; ``available`` is the initial stock."""
     return [
         Item(
             id=variant.id,
@@ -113,6 +120,8 @@ def items_of(product: Product) -> list[Item]:
             fulfillment=product.fulfillment,
             weight_grams=variant.weight_grams,
             options=variant.options,
+            barcodes=variant.barcodes,
+            condition=product.condition,
             disclosures=product.disclosures,
             max_quantity_per_order=variant.max_quantity_per_order,
             available=variant.stock,

@@ -1,8 +1,8 @@
-"""The state of a checkout session: what the agent asked for and what has happened, but nothing that is computed.
+"""The state of a checkout session: what the agent asked for and what has happened, but nothing computed.
 
-Prices, taxes, options, messages and totals are computed from this state, the shop, the items and the time whenever the
-session is shown (``checkout.present``), so that they can never contradict the catalog. What has been agreed with the
-buyer is frozen in ``order``.
+Prices, taxes, options, messages and totals are computed from this state, the shop, the items and the time
+whenever the session is shown (``checkout.present``), so that they can never contradict the catalog. What has
+been agreed with the buyer is frozen in ``frozen_view`` and ``order``.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from acpref_protocol.models import (
 
 
 class Line(BaseModel):
-    """A line of the session; ``id`` stays the same for as long as the item stays in the session (CHK-UPD-03)."""
+    """A line of the session; its ``id`` stays for as long as the item stays in the session (CHK-UPD-03)."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -38,8 +38,9 @@ class Line(BaseModel):
 class Session(BaseModel):
     """Stored state of a checkout session. Times are milliseconds since 1970-01-01 UTC.
 
-    ``status`` holds only what has been decided (open sessions are ``incomplete``; whether one is ready for payment is
-    computed). ``shown_total`` is the total that the agent saw last, in minor units: completion charges no other.
+    ``status`` holds only what has been decided (open sessions are ``incomplete`` until a payment was tried; whether
+    one is ready for payment is computed). ``shown_total`` is the total that the agent saw last, in minor units:
+    completion charges no other. ``frozen_view`` is the session, as JSON, that was agreed upon when payment began.
     """
 
     model_config = ConfigDict(frozen=True)

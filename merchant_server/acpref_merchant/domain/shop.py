@@ -6,20 +6,31 @@ decimal strings ("0.0825"), never floats; durations are named with their unit.
 
 from __future__ import annotations
 
-from datetime import datetime
+from collections import Counter
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+    model_validator,
+)
 
 from acpref_merchant.domain.item import FulfillmentType
+from acpref_protocol.base import Uri
 
 
 def _decimal(value: object) -> Decimal:
     if isinstance(value, Decimal):
         return value
     if not isinstance(value, str):
-        raise ValueError("write the rate as a decimal string, such as \"0.0825\"")
+        raise ValueError('write the rate as a decimal string, such as "0.0825"')
     try:
         rate = Decimal(value)
     except ArithmeticError as error:
@@ -34,6 +45,10 @@ Rate = Annotated[
     BeforeValidator(_decimal),
     WithJsonSchema({"type": "string", "pattern": r"^(0(\.\d+)?|1(\.0+)?)$"}),
 ]
+
+
+DIGITAL_OPTION_ID = "digital"
+"""Id of the fulfillment option of digital goods, which need no configuration."""
 
 
 class _Frozen(BaseModel):
@@ -55,8 +70,9 @@ class Place(_Frozen):
 class TaxRule(_Frozen):
     """A tax that applies to destinations in ``country`` (and ``state`` / postal code prefix, when given).
 
-    Every matching rule applies, so that a state and a city rate add up; ``classes`` limits it to tax classes of
-    products (``None``: all but ``exempt_classes`` of the table). ``inclusive`` marks prices that contain the tax.
+    Every matching rule applies, so that a state and a city rate add up; ``classes`` limits it to tax classes
+    of products (``None``: all but ``exempt_classes`` of the table). ``inclusive`` marks a tax that listed prices
+    already contain: it changes no total, and is told in words.
     """
 
     jurisdiction: str
@@ -65,7 +81,11 @@ class TaxRule(_Frozen):
     postal_prefix: str | None = None
     rate: Rate
     classes: tuple[str, ...] | None = None
-    on_fulfillment: bool = Field(default=False, description="Whether the rate also taxes shipping costs.")
+    inclusive: bool = Field(default=False, description="Whether listed prices already contain the tax.")
+    on_fulfillment: bool = Field(
+        default=False,
+        description="Whether the rate also taxes the goods' share of the cost of fulfillment.",
+    )
 
 
 class Taxes(_Frozen):
@@ -107,7 +127,7 @@ class PickupPlace(_Frozen):
 
 
 class LocalDelivery(_Frozen):
-    """Delivery by the merchant's own courier to addresses whose postal code starts with one of the prefixes."""
+    """Delivery by the merchant's own courier to addresses whose postal code has one of the prefixes."""
 
     id: str
     title: str
@@ -134,8 +154,9 @@ class Discount(_Frozen):
     """A discount: a code that a buyer enters, or ``code=None`` for one that applies by itself (DISC-07).
 
     Exactly one of ``percent_off`` (0 to 100) and ``amount_off`` (minor units). ``method`` ``each`` reduces the
-    lines it applies to; ``across`` reduces the order. Lower ``priority`` is computed first, on the amount that the
-    earlier ones left (DISC-08). ``exclusive`` combines with no other code.
+    lines it applies to; ``across`` reduces the order. Lower ``priority`` is computed first, on the amount that
+    the earlier ones left (DISC-08). ``exclusive`` combines with no other code. ``minimum_subtotal`` is compared
+    with the price of all goods before discounts.
     """
 
     id: str
@@ -148,21 +169,36 @@ class Discount(_Frozen):
     categories: tuple[str, ...] | None = None
     item_ids: tuple[str, ...] | None = None
     minimum_subtotal: int = Field(default=0, ge=0)
-    starts_at: datetime | None = None
-    ends_at: datetime | None = None
+    starts_at: AwareDatetime | None = None
+    ends_at: AwareDatetime | None = Field(default=None, description="The first moment at which it is over.")
     exclusive: bool = False
     requires_sign_in: bool = False
     customer_ids: tuple[str, ...] | None = None
-    usage_limit: int | None = Field(default=None, ge=1)
+    usage_limit: int | None = Field(
+        default=None, ge=1, description="Orders that may use it, over all buyers."
+    )
+
+    @model_validator(mode="after")
+    def _one_kind_of_reduction(self) -> Self:
+        if (self.percent_off is None) == (self.amount_off is None):
+            raise ValueError("a discount has exactly one of percent_off and amount_off")
+        return self
 
 
 class ShopLink(_Frozen):
     """A page that the buyer can read; the types are those of CHK-LNK-01 in the newest version."""
 
     type: Literal[
-        "terms_of_use", "privacy_policy", "return_policy", "shipping_policy", "contact_us", "about_us", "faq", "support"
+        "terms_of_use",
+        "privacy_policy",
+        "return_policy",
+        "shipping_policy",
+        "contact_us",
+        "about_us",
+        "faq",
+        "support",
     ]
-    url: str
+    url: Uri
     title: str | None = None
 
 
@@ -195,7 +231,9 @@ class Shop(_Frozen):
     currency: str = Field(pattern=r"^[a-z]{3}$")
     locale: str = "en-US"
     country: str = Field(default="US", pattern=r"^[A-Z]{2}$")
-    public_url: str = Field(default="http://127.0.0.1:8000", description="Where buyers' browsers reach the shop.")
+    public_url: Uri = Field(
+        default="http://127.0.0.1:8000", description="Where buyers' browsers reach the shop."
+    )
     taxes: Taxes = Taxes()
     fulfillment: Fulfillment = Fulfillment()
     discounts: tuple[Discount, ...] = ()
@@ -203,18 +241,62 @@ class Shop(_Frozen):
     support: Support = Support()
     card_handler: CardHandler = CardHandler()
     interventions_supported: tuple[Literal["3ds", "biometric", "address_verification"], ...] = ()
+    interventions_required: tuple[Literal["3ds", "biometric"], ...] = ()
+    intervention_enforcement: Literal["always", "conditional", "optional"] = "conditional"
     session_ttl_seconds: int = Field(default=6 * 3600, ge=60)
     low_stock_threshold: int = Field(default=5, ge=0)
     max_lines: int = Field(default=100, ge=1)
     max_quantity_per_item: int = Field(default=100_000, ge=1)
+    max_discount_codes: int = Field(default=20, ge=1)
     capture: Literal["automatic", "manual"] = Field(
         default="automatic",
         description="automatic: money is captured with the authorisation; manual: when the order ships.",
     )
     metadata: dict[str, Any] = Field(default_factory=dict)
 
+    @model_validator(mode="after")
+    def _names_are_unambiguous(self) -> Self:
+        ways = self.fulfillment
+        option_ids = [rate.id for rate in ways.shipping]
+        option_ids += [place.id for place in ways.pickup]
+        option_ids += [delivery.id for delivery in ways.local_delivery]
+        _distinct("fulfillment option", option_ids)
+        if DIGITAL_OPTION_ID in option_ids:
+            raise ValueError(f"{DIGITAL_OPTION_ID!r} is the id of the option for digital goods")
+        _distinct("discount", (discount.id for discount in self.discounts))
+        _distinct("discount code", (d.code.casefold() for d in self.discounts if d.code is not None))
+        return self
+
+    @cached_property
+    def discounts_by_code(self) -> dict[str, Discount]:
+        """Discounts that a code unlocks, by the code in folded case (DISC-03)."""
+        return {d.code.casefold(): d for d in self.discounts if d.code is not None}
+
+    @cached_property
+    def automatic_discounts(self) -> tuple[Discount, ...]:
+        """Discounts that apply by themselves (DISC-07)."""
+        return tuple(d for d in self.discounts if d.code is None)
+
+
+def _distinct(what: str, ids: Iterable[str]) -> None:
+    repeated = sorted(name for name, count in Counter(ids).items() if count > 1)
+    if repeated:
+        raise ValueError(f"every {what} needs an id of its own; repeated: {', '.join(repeated)}")
+
 
 __all__ = [
-    "CardHandler", "Discount", "Fulfillment", "FulfillmentType", "LocalDelivery", "PickupPlace", "Place", "ShippingRate",
-    "Shop", "ShopLink", "Support", "TaxRule", "Taxes",
+    "DIGITAL_OPTION_ID",
+    "CardHandler",
+    "Discount",
+    "Fulfillment",
+    "FulfillmentType",
+    "LocalDelivery",
+    "PickupPlace",
+    "Place",
+    "ShippingRate",
+    "Shop",
+    "ShopLink",
+    "Support",
+    "TaxRule",
+    "Taxes",
 ]
