@@ -9,7 +9,7 @@ import sqlite3
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from sqlalchemy import ColumnElement, bindparam, insert, or_, select, update
+from sqlalchemy import ColumnElement, bindparam, insert, null, or_, select, update
 
 from acpref_protocol.errors import ProtocolError, invalid_request, not_found, processing_error
 from acpref_psp import cards
@@ -61,7 +61,7 @@ _FIND_TOKEN = Statement(select(_token).where(_token.c.id == bindparam("id")))
 # The token pays once, whoever comes first (DP-TOK-03); its card number is not needed any more.
 _USE_TOKEN = Statement(
     update(_token)
-    .values(charge_id=bindparam("charge"), sealed_number=None)
+    .values(charge_id=bindparam("charge"), sealed_number=null())
     .where(
         _token.c.id == bindparam("token"),
         _token.c.charge_id.is_(None),

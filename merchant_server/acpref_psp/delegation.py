@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 
-from sqlalchemy import bindparam, insert, select, update
+from sqlalchemy import bindparam, insert, null, select, update
 
 from acpref_protocol.errors import ProtocolError, invalid_request
 from acpref_protocol.models import DelegatePaymentRequest, PaymentMethodCard
@@ -25,7 +25,7 @@ _token = columns(VaultToken)
 _INSERT = Statement(insert(_token))
 _ERASE_EXPIRED = Statement(
     update(_token)
-    .values(sealed_number=None)
+    .values(sealed_number=null())
     .where(
         _token.c.id.in_(
             select(_token.c.id)

@@ -6,7 +6,7 @@ authorised, money given back never exceeds money taken, and a token has one char
 
 from __future__ import annotations
 
-from sqlalchemy import CheckConstraint, LargeBinary, MetaData
+from sqlalchemy import CheckConstraint, Index, LargeBinary, MetaData, text
 from sqlmodel import Field, SQLModel
 
 
@@ -23,7 +23,11 @@ class VaultToken(Table, table=True):
     """
 
     __tablename__ = "vault_token"
-    __table_args__ = (CheckConstraint("max_amount > 0"),)
+    __table_args__ = (
+        CheckConstraint("max_amount > 0"),
+        # Finds the card numbers that are still to be erased, without walking through all those that were.
+        Index("ix_vault_token_sealed", "expires_at", sqlite_where=text("sealed_number IS NOT NULL")),
+    )
 
     id: str = Field(primary_key=True)
     agent_id: str
@@ -31,7 +35,7 @@ class VaultToken(Table, table=True):
     checkout_session_id: str
     currency: str
     max_amount: int
-    expires_at: int = Field(index=True)
+    expires_at: int
     brand: str
     last4: str
     fingerprint: str
