@@ -6,7 +6,7 @@ named with file, line and JSONPath.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
@@ -130,44 +130,47 @@ class UniqueIds:
         self._products: set[str] = set()
         self._variants: set[str] = set()
 
-    def claim(self, product: Product) -> None:
-        """Take the ids of ``product``; raises RecordError, taking none, when one belongs to an earlier
-        product.
+    def claim(self, product_id: str, variant_ids: Sequence[str]) -> None:
+        """Take the ids of a product; raises RecordError, taking none, when one belongs to an earlier product.
+
+        Ids are printable, since they are column values and parts of addresses.
         """
-        if product.id in self._products:
-            raise RecordError(f"the product id {product.id!r} was used before", "$.id")
-        mine: set[str] = set()
-        for index, variant in enumerate(product.variants):
-            if variant.id in self._variants or variant.id in mine:
-                raise RecordError(f"the variant id {variant.id!r} was used before", f"$.variants[{index}].id")
-            mine.add(variant.id)
-        self._products.add(product.id)
-        self._variants |= mine
+        if product_id in self._products:
+            raise RecordError(f"the product id {product_id!r} was used before", "$.id")
+        if not product_id.isprintable():
+            raise RecordError("contains unprintable characters", "$.id")
+        for index, one in enumerate(variant_ids):
+            if one in self._variants or one in variant_ids[:index]:
+                raise RecordError(f"the variant id {one!r} was used before", f"$.variants[{index}].id")
+            if not one.isprintable():
+                raise RecordError("contains unprintable characters", f"$.variants[{index}].id")
+        self._products.add(product_id)
+        self._variants.update(variant_ids)
 
 
-def check_product(product: Product) -> None:
-    """What the types cannot say about a product. Raises RecordError.
-
-    Ids are printable, since they are column values and parts of addresses. Disclosures are shown as CommonMark, in which raw HTML is forbidden; a list price below the price is no
-    reduction.
-    """
-    if not product.id.isprintable():
-        raise RecordError("contains unprintable characters", "$.id")
-    for index, text in enumerate(product.disclosures):
+def check_disclosures(texts: Sequence[str]) -> None:
+    """Raises RecordError for raw HTML: disclosures are shown as CommonMark, in which it is forbidden."""
+    for index, text in enumerate(texts):
         # Only "<" can begin raw HTML, so that the parser sees few texts.
         if "<" in text and contains_raw_html(text):
             raise RecordError("contains raw HTML; write CommonMark", f"$.disclosures[{index}]")
-    for index, variant in enumerate(product.variants):
-        if not variant.id.isprintable():
-            raise RecordError("contains unprintable characters", f"$.variants[{index}].id")
-        if variant.list_price is not None and variant.list_price < variant.price:
+
+
+def check_prices(prices: Iterable[tuple[int, int | None]]) -> None:
+    """Raises RecordError when a variant's list price (second) is below its price (first): that is no reduction."""
+    for index, (price, list_price) in enumerate(prices):
+        if list_price is not None and list_price < price:
             raise RecordError("is below the price", f"$.variants[{index}].list_price")
 
 
+def check_product(product: Product) -> None:
+    """What the types cannot say about a product by itself. Raises RecordError."""
+    check_disclosures(product.disclosures)
+    check_prices((variant.price, variant.list_price) for variant in product.variants)
+
+
 def parse_product(line: bytes) -> Product:
-    """One line of ``products.jsonl``. Raises RecordError with the JSONPath of the first thing that is
-    wrong.
-    """
+    """One line of ``products.jsonl``. Raises RecordError with the JSONPath of the first thing that is wrong."""
     try:
         product = Product.model_validate_json(line)
     except pydantic.ValidationError as error:
@@ -188,7 +191,7 @@ def iter_products(path: Path, problems: Problems | None = None) -> Iterator[Prod
         for number, line in bounded_lines(stream, file):
             try:
                 product = parse_product(line)
-                ids.claim(product)
+                ids.claim(product.id, [variant.id for variant in product.variants])
             except RecordError as error:
                 sink.add(Problem(file.name, number, error.path, error.message))
                 continue

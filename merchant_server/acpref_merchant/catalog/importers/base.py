@@ -63,7 +63,7 @@ class Intake:
         """Yield ``product`` unless it is not sound or repeats an id."""
         with self.record(number):
             check_product(product)
-            self._ids.claim(product)
+            self._ids.claim(product.id, [variant.id for variant in product.variants])
             yield product
 
 
