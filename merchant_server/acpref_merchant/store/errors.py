@@ -1,0 +1,34 @@
+"""What can go wrong in the store.
+
+``StoreError``
+├── ``StoreUnavailable``     the database could not do the work; the outcome may be unknown
+│   └── ``StoreClosed``      the store was closed before the work was handed in
+├── ``ConstraintViolation``  a statement broke a uniqueness or foreign-key rule
+└── ``TransactionOver``      a statement was run on a transaction that has failed or ended
+"""
+
+from __future__ import annotations
+
+
+class StoreError(Exception):
+    """Base of everything that the store raises by itself."""
+
+
+class StoreUnavailable(StoreError):  # noqa: N818 - says what is the case
+    """The database is locked, full, unreachable or failed to commit.
+
+    The work is either not done or, when the failure struck during the commit, of unknown outcome: repeat it in a way
+    that is safe both times (the same idempotency key).
+    """
+
+
+class StoreClosed(StoreUnavailable):
+    """The store takes no more work."""
+
+
+class ConstraintViolation(StoreError):  # noqa: N818 - says what is the case
+    """A row would have broken a constraint of the schema. The transaction can only be rolled back."""
+
+
+class TransactionOver(StoreError):  # noqa: N818 - says what is the case
+    """A statement was run after its transaction failed or ended."""

@@ -1,0 +1,242 @@
+"""Statements on items and their stock.
+
+Stock is reserved before money moves and sold after it did, so two buyers never get the last unit. Rows are always
+locked in the order of their ids, so that two baskets with common items cannot wait for each other in a circle. Items
+with unlimited stock are never locked.
+"""
+
+# ruff: noqa: A002 - arguments are called what the columns are called: id, type
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from functools import lru_cache
+from typing import Any, TypedDict
+
+import sqlalchemy as sa
+from sqlalchemy import bindparam, case
+
+from acpref_merchant.domain.item import Item
+from acpref_merchant.store.statement import InsertFunction, Row, Statement, Tx, storable
+from acpref_merchant.store.tables import ITEM as TABLE
+
+_C = TABLE.c
+_QUANTITY = bindparam("quantity", type_=sa.BigInteger)
+_COLUMNS = (_C.id, _C.data, _C.unit_amount, _C.on_hand, _C.reserved)
+_COUNTED = sa.and_(_C.id == bindparam("item_id"), _C.on_hand.is_not(None))
+
+
+def _less(column: sa.Column[Any]) -> sa.ColumnElement[int]:
+    """``column`` minus the quantity, never below zero: an operator may have changed the stock in the meantime."""
+    return case((column > _QUANTITY, column - _QUANTITY), else_=sa.literal_column("0"))
+
+
+_RESERVE = Statement(
+    sa.update(TABLE)
+    .where(_COUNTED, _C.on_hand - _C.reserved >= _QUANTITY)
+    .values(reserved=_C.reserved + _QUANTITY)
+)
+_IS_UNLIMITED = Statement(sa.select(_C.id).where(_C.id == bindparam("item_id"), _C.on_hand.is_(None)))
+_SELL = Statement(
+    sa.update(TABLE).where(_COUNTED).values(on_hand=_less(_C.on_hand), reserved=_less(_C.reserved))
+)
+_RELEASE = Statement(sa.update(TABLE).where(_COUNTED).values(reserved=_less(_C.reserved)))
+_RESTOCK = Statement(sa.update(TABLE).where(_COUNTED).values(on_hand=_C.on_hand + _QUANTITY))
+_SET_STOCK = Statement(
+    sa.update(TABLE).where(_C.id == bindparam("item_id")).values(on_hand=bindparam("new_stock"))
+)
+_SET_UNIT_AMOUNT = Statement(
+    sa.update(TABLE).where(_C.id == bindparam("item_id")).values(unit_amount=bindparam("new_amount"))
+)
+_PAGE = Statement(
+    sa.select(*_COLUMNS, _C.position)
+    .where(sa.tuple_(_C.position, _C.id) > sa.tuple_(bindparam("after_position"), bindparam("after_id")))
+    .order_by(_C.position, _C.id)
+    .limit(bindparam("row_limit", type_=sa.BigInteger))
+)
+_COUNT = Statement(sa.select(sa.func.count()).select_from(TABLE))
+_IDS = Statement(sa.select(_C.id))
+_DELETE = Statement(sa.delete(TABLE).where(_C.id == bindparam("item_id")))
+
+
+def _upsert(*, keep_stock: bool) -> Statement:
+    def build(insert: InsertFunction) -> sa.Executable:
+        statement = insert(TABLE)
+        new = statement.excluded
+        # Counted stock stays what it has become; whether an item is counted at all, the file decides.
+        stock = (
+            case((sa.or_(new.on_hand.is_(None), _C.on_hand.is_(None)), new.on_hand), else_=_C.on_hand)
+            if keep_stock
+            else new.on_hand
+        )
+        return statement.on_conflict_do_update(
+            index_elements=[_C.id],
+            set_={
+                "product_id": new.product_id,
+                "position": new.position,
+                "data": new.data,
+                "unit_amount": new.unit_amount,
+                "on_hand": stock,
+            },
+        )
+
+    return Statement(build)
+
+
+_UPSERT_KEEPING_STOCK = _upsert(keep_stock=True)
+_UPSERT = _upsert(keep_stock=False)
+
+
+@lru_cache(maxsize=64)
+def _load_statement(count: int) -> Statement:
+    return Statement(sa.select(*_COLUMNS).where(_C.id.in_([bindparam(f"id_{n}") for n in range(count)])))
+
+
+@lru_cache(maxsize=4096)
+def _parse(data: str) -> Item:
+    """Parsing costs more than the rest of a load, and the same few items are in most baskets."""
+    return Item.model_validate_json(data)
+
+
+def _item(row: Row) -> Item:
+    _, data, unit_amount, on_hand, reserved, *_ = row
+    available = None if on_hand is None else max(0, on_hand - reserved)
+    return _parse(data).model_copy(update={"unit_amount": unit_amount, "available": available})
+
+
+def load(tx: Tx, ids: Iterable[str]) -> dict[str, Item]:
+    """The items among ``ids`` that exist, with their current price and availability."""
+    wanted = sorted({item_id for item_id in ids if storable(item_id)})
+    found: dict[str, Item] = {}
+    for start in range(0, len(wanted), 100):
+        chunk = wanted[start : start + 100]
+        size = next(size for size in (1, 2, 4, 8, 16, 32, 64, 100) if size >= len(chunk))
+        padded = chunk + chunk[-1:] * (size - len(chunk))  # few sizes, so that few statements are prepared
+        for row in tx.rows(_load_statement(size), **{f"id_{n}": item_id for n, item_id in enumerate(padded)}):
+            found[row[0]] = _item(row)
+    return found
+
+
+def reserve(tx: Tx, quantities: Mapping[str, int]) -> list[str]:
+    """Set ``quantities`` (units by item id) aside for one buyer, all or nothing.
+
+    Returns the ids that lack stock or do not exist, sorted; when there are any, nothing is reserved.
+    """
+    reserved: dict[str, int] = {}
+    lacking = []
+    for item_id, quantity in sorted(quantities.items()):
+        if not storable(item_id):
+            lacking.append(item_id)
+        elif tx.execute(_RESERVE, item_id=item_id, quantity=quantity):
+            reserved[item_id] = quantity
+        elif tx.row(_IS_UNLIMITED, item_id=item_id) is None:
+            lacking.append(item_id)
+    if lacking:
+        release(tx, reserved)
+    return lacking
+
+
+def commit_reservation(tx: Tx, quantities: Mapping[str, int]) -> None:
+    """The reserved units are sold: they leave the stock."""
+    _change(tx, _SELL, quantities)
+
+
+def release(tx: Tx, quantities: Mapping[str, int]) -> None:
+    """The reserved units are free again."""
+    _change(tx, _RELEASE, quantities)
+
+
+def restock(tx: Tx, quantities: Mapping[str, int]) -> None:
+    """Sold units came back (a return, a cancellation) and can be sold again."""
+    _change(tx, _RESTOCK, quantities)
+
+
+def _change(tx: Tx, statement: Statement, quantities: Mapping[str, int]) -> None:
+    for item_id, quantity in sorted(quantities.items()):
+        tx.execute(statement, item_id=item_id, quantity=quantity)
+
+
+def set_stock(tx: Tx, id: str, on_hand: int | None) -> bool:
+    """Set the units on hand (None: unlimited), reserved ones included; false for an unknown item."""
+    return storable(id) and bool(tx.execute(_SET_STOCK, item_id=id, new_stock=on_hand))
+
+
+def set_unit_amount(tx: Tx, id: str, unit_amount: int) -> bool:
+    """Set the price in minor units; false for an unknown item."""
+    return storable(id) and bool(tx.execute(_SET_UNIT_AMOUNT, item_id=id, new_amount=unit_amount))
+
+
+class NewItem(TypedDict):
+    """An item to store: ``data`` is an ``Item`` as JSON without ``available``; ``on_hand`` None is unlimited stock."""
+
+    id: str
+    product_id: str
+    data: str
+    unit_amount: int
+    on_hand: int | None
+
+
+def replace_all(tx: Tx, items: Iterable[Item], *, keep_stock: bool = True) -> int:
+    """Make ``items``, in their order, the whole assortment; returns how many there are. See ``replace_rows``."""
+    return replace_rows(tx, map(_new, items), keep_stock=keep_stock)
+
+
+def _new(item: Item) -> NewItem:
+    return {
+        "id": item.id,
+        "product_id": item.product_id,
+        "data": item.model_dump_json(exclude={"available"}, exclude_defaults=True),
+        "unit_amount": item.unit_amount,
+        "on_hand": item.available,
+    }
+
+
+def replace_rows(tx: Tx, rows: Iterable[NewItem], *, keep_stock: bool = True) -> int:
+    """Make ``rows``, in their order, the whole assortment; returns how many there are.
+
+    The given items win for everything but stock: units on hand of items that were there before are kept (they have been
+    sold from since), unless ``keep_stock`` is false. Reservations are always kept. All others are removed.
+    """
+    seen: set[str] = set()
+
+    def numbered() -> Iterator[dict[str, Any]]:
+        for position, row in enumerate(rows):
+            seen.add(row["id"])
+            yield {**row, "position": position, "reserved": 0}
+
+    tx.execute_many(_UPSERT_KEEPING_STOCK if keep_stock else _UPSERT, numbered())
+    gone = [{"item_id": item_id} for (item_id,) in tx.rows(_IDS) if item_id not in seen]
+    if gone:
+        tx.execute_many(_DELETE, gone)
+    return len(seen)
+
+
+def page(tx: Tx, after: tuple[int, str] | None, limit: int) -> tuple[list[Item], tuple[int, str] | None]:
+    """Up to ``limit`` items in the order of the catalog behind ``after``, and what to pass for the next page.
+
+    ``None`` begins, and is returned with the last page. The order is the one that was imported: items of one product
+    follow each other.
+    """
+    position, item_id = after if after is not None else (-1, "")
+    rows = tx.rows(_PAGE, after_position=position, after_id=item_id, row_limit=limit)
+    following = (rows[-1][5], rows[-1][0]) if len(rows) == limit else None
+    return [_item(row) for row in rows], following
+
+
+def iterate(tx: Tx, batch: int = 1000) -> Iterator[Item]:
+    """Every item in the order of the catalog, read ``batch`` at a time, within one transaction.
+
+    Use it up inside the transaction. On SQLite it occupies the only reader: a server publishes with ``page`` instead.
+    """
+    after = None
+    while True:
+        items, after = page(tx, after, batch)
+        yield from items
+        if after is None:
+            return
+
+
+def count(tx: Tx) -> int:
+    """How many items there are."""
+    row = tx.row(_COUNT)
+    return int(row[0]) if row else 0
