@@ -212,7 +212,7 @@ def from_validation(error: ValidationError, document: Any = _UNKNOWN) -> Protoco
     puts into its locations be told from members for certain. No value of the document is repeated.
     """
     first = error.errors(include_url=False)[0]
-    parts = _members(first, document)
+    parts = member_path(first, document)
     kind = first["type"]
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
         # The complaint is about the member that selects the branch; pydantic puts its name in quotes.
@@ -251,8 +251,8 @@ def _escaped(character: str) -> str:
     return "".join(f"\\u{units[at : at + 2].hex()}" for at in range(0, len(units), 2))
 
 
-def _members(details: ErrorDetails, document: Any) -> list[str | int]:
-    """The parts of the location that are members and indices of the document."""
+def member_path(details: ErrorDetails, document: Any = _UNKNOWN) -> list[str | int]:
+    """The member names and indices that lead to a complaint, without what pydantic adds to its locations."""
     location = details["loc"]
     if not location:  # the whole document was refused
         return []
