@@ -1,0 +1,115 @@
+"""Migrations: any database reaches the schema of the tables, whoever else is starting up."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
+
+import acpref_merchant.store
+from acpref_merchant.store import StoreUnavailable, migrate, open_store
+from acpref_merchant.store.engine import create_engine, parse_url
+from acpref_merchant.store.migrate import HEAD
+from acpref_merchant.store.tables import METADATA
+
+
+def test_a_migrated_database_has_exactly_the_schema_of_the_tables(empty_url: str) -> None:
+    migrate(empty_url)
+    engine = create_engine(parse_url(empty_url))
+    with engine.connect() as connection:
+        context = MigrationContext.configure(
+            connection, opts={"compare_type": True, "compare_server_default": False}
+        )
+        assert compare_metadata(context, METADATA) == []
+    engine.dispose()
+
+
+def test_a_migrated_database_has_the_very_indexes_that_the_tables_declare(empty_url: str) -> None:
+    """Comparing metadata does not look at the conditions of partial indexes; the database's own words do."""
+    migrate(empty_url)
+    engine = create_engine(parse_url(empty_url))
+    with engine.connect() as connection:
+        migrated = _index_definitions(connection)
+        for table in [*METADATA.tables, "alembic_version"]:
+            connection.exec_driver_sql(f'DROP TABLE "{table}"')
+        METADATA.create_all(connection)
+        assert _index_definitions(connection) == migrated
+        connection.rollback()
+    engine.dispose()
+
+
+def _index_definitions(connection: sa.Connection) -> set[str]:
+    query = {
+        "sqlite": "SELECT sql FROM sqlite_master WHERE type = 'index' AND sql IS NOT NULL",
+        "postgresql": "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public' AND tablename <> 'alembic_version'",
+    }[connection.dialect.name]
+    found = set(connection.exec_driver_sql(query).scalars())
+    assert len(found) > 5
+    return found
+
+
+def test_head_is_the_newest_revision() -> None:
+    folder = acpref_merchant.store.__path__[0] + "/migrations"
+    assert ScriptDirectory(folder).get_current_head() == HEAD
+
+
+def test_several_processes_may_migrate_at_once(empty_url: str) -> None:
+    program = "import sys; from acpref_merchant.store import migrate; sys.stdin.read(); migrate(sys.argv[1])"
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program, empty_url], stdin=subprocess.PIPE, stderr=subprocess.PIPE
+        )
+        for _ in range(4)
+    ]
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.close()  # all have been started: go
+    for process in processes:
+        assert process.stderr is not None
+        assert (process.wait(60), process.stderr.read().decode()) == (0, "")
+        process.stderr.close()
+    store = open_store(empty_url)
+    store.close()
+
+
+def test_a_current_database_is_recognised_without_loading_alembic(store_url: str) -> None:
+    program = (
+        "import sys; from acpref_merchant.store import migrate, open_store\n"
+        "migrate(sys.argv[1]); open_store(sys.argv[1]).close()\n"
+        "assert 'alembic' not in sys.modules"
+    )
+    result = subprocess.run([sys.executable, "-c", program, store_url], capture_output=True, text=True)
+    assert (result.returncode, result.stderr) == (0, "")
+
+
+def test_migrating_again_changes_nothing(store_url: str) -> None:
+    migrate(store_url)
+    migrate(store_url)
+
+
+def test_an_unreachable_database_is_a_typed_error(tmp_path_factory: pytest.TempPathFactory) -> None:
+    folder = tmp_path_factory.mktemp("nobody-listens")
+    with pytest.raises(StoreUnavailable):
+        migrate(f"postgresql://postgres@/shop?host={folder}")
+    with pytest.raises(StoreUnavailable):
+        migrate(f"sqlite:///{folder}/missing/shop.db")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite://",
+        "sqlite:///:memory:",
+        "sqlite:///file:x?mode=memory&uri=true",
+        "mysql://localhost/shop",
+        "shop.db",
+    ],
+)
+def test_a_url_that_cannot_work_says_what_to_write(url: str) -> None:
+    with pytest.raises(ValueError, match=r"sqlite:///file\.db"):
+        open_store(url)

