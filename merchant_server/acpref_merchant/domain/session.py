@@ -18,6 +18,7 @@ from acpref_protocol.models import (
     Capabilities,
     FulfillmentDetails,
     FulfillmentGroup,
+    IntentTrace,
     MarketingConsent,
     MessageError,
     Order,
@@ -66,6 +67,7 @@ class Session(BaseModel):
     shown_total: int | None = None
     payment_message: MessageError | None = None
     order: Order | None = None
+    intent_trace: IntentTrace | None = None
     frozen_view: str | None = None
     created_at: int
     updated_at: int

@@ -1,0 +1,189 @@
+"""Every party of a purchase in one process: seller, payment provider and the agent's webhook receiver, on loopback."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from pydantic import SecretStr
+from starlette.datastructures import Headers
+
+from acpref_agent.webhooks import webhook_app
+from acpref_merchant.clock import ShiftedClock, rfc3339
+from acpref_merchant.domain.shop import Shop
+from acpref_merchant.http.app import create_app
+from acpref_merchant.operations.call import Merchant
+from acpref_merchant.serve import open_merchant
+from acpref_merchant.settings import AgentSettings, PaymentSettings, Settings
+from acpref_protocol.models import WebhookEvent
+from acpref_psp.app import create_app as create_psp
+from acpref_psp.settings import Settings as PspSettings
+from acpref_sandbox import fixtures
+from acpref_sandbox.books import read_items, set_stock, start_afresh
+from acpref_sandbox.management import Management
+from acpref_sandbox.servers import listen, serving, url_of
+from acpref_sandbox.target import TARGET_VERSION
+
+CATALOGS = Path(__file__).resolve().parents[2] / "catalogs"
+PSP_RATE_LIMIT_PER_MINUTE = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What ``acpref sandbox`` can be told. Port 0 picks free ones; no database means a temporary SQLite file."""
+
+    port: int = 8000
+    database: str | None = None
+    catalog: Path = CATALOGS / "corner_shop"
+    webhook_url: str | None = None
+    limits: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sandbox:
+    """A running sandbox: the target file's content, the merchant within, and the receiver of its events."""
+
+    target: dict[str, Any]
+    merchant: Merchant
+    receiver: Receiver
+
+
+class Receiver:
+    """The agent's webhook receiver: verifies every event and remembers what it heard, with its Request-Id."""
+
+    def __init__(self, secret: str, clock: ShiftedClock) -> None:
+        self.deliveries: list[dict[str, Any]] = []
+        self.heard = asyncio.Condition()
+        self._clock = clock
+        self._receive = webhook_app(secret.encode(), self._hear, lambda: clock() / 1000)
+
+    async def app(self, scope: Any, receive: Any, send: Any) -> None:
+        """The ASGI application."""
+        if scope["type"] == "http":
+            _request_id.set(Headers(scope=scope).get("request-id"))
+        await self._receive(scope, receive, send)
+
+    async def _hear(self, event: WebhookEvent) -> None:
+        entry = {
+            "request_id": _request_id.get(),
+            "received_at": rfc3339(self._clock()),
+            "event": event.model_dump(mode="json", exclude_none=True),
+        }
+        async with self.heard:
+            self.deliveries.append(entry)
+            self.heard.notify_all()
+
+
+_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+
+@asynccontextmanager
+async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
+    """Start every party; the block runs when all of them answer, and they stop in order when it ends.
+
+    Raises PortError, CatalogError, NoFixturesError or StoreUnavailable before anything is announced.
+    """
+    async with AsyncExitStack() as stack:
+        home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acpref-sandbox-")))
+        base = options.port
+        seller_socket, psp_socket, agent_socket = (
+            listen(base + offset if base else 0) for offset in (0, 1, 3)
+        )
+        tokens = {name: f"sandbox_{secrets.token_urlsafe(24)}" for name in _TOKENS}
+        clock = ShiftedClock()
+        shop_id = "sandbox_shop"
+        psp_app = create_psp(
+            PspSettings(
+                database=home / "psp.db",
+                agents={"agent": SecretStr(tokens["agent"]), "other_agent": SecretStr(tokens["other"])},
+                merchants={shop_id: SecretStr(tokens["merchant"])},
+                rate_limit_per_minute=PSP_RATE_LIMIT_PER_MINUTE if options.limits else None,
+            ),
+            clock,
+        )
+        await stack.enter_async_context(serving(psp_app, psp_socket))
+        receiver = Receiver(tokens["webhook"], clock)
+        await stack.enter_async_context(serving(receiver.app, agent_socket))
+
+        seller_url, psp_url, agent_url = url_of(seller_socket), url_of(psp_socket), url_of(agent_socket)
+        settings = Settings(
+            database_url=options.database or f"sqlite:///{home / 'merchant.db'}",
+            catalog=options.catalog,
+            api_base_url=seller_url,
+            agents=(
+                AgentSettings(
+                    id="agent",
+                    token=SecretStr(tokens["agent"]),
+                    webhook_base_url=options.webhook_url or agent_url,
+                    webhook_secret=SecretStr(tokens["webhook"]),
+                ),
+                AgentSettings(id="other_agent", token=SecretStr(tokens["other"])),
+            ),
+            payment=PaymentSettings(base_url=psp_url, token=SecretStr(tokens["merchant"])),
+        )
+        http = await stack.enter_async_context(httpx.AsyncClient(base_url=psp_url, trust_env=False))
+        ready: list[Merchant] = []
+
+        async def restore() -> None:
+            await asyncio.to_thread(start_afresh, ready[0].store, options.catalog, chosen.stock)
+
+        management = Management(
+            token=tokens["management"],
+            clock=clock,
+            restore=restore,
+            arm=psp_app.state.faults.arm,
+            charges=lambda: _charges(http, tokens["merchant"]),
+            deliveries=receiver.deliveries,
+        )
+
+        def adapt(shop: Shop) -> Shop:
+            return fixtures.with_discounts(
+                shop.model_copy(update={"merchant_id": shop_id, "public_url": seller_url})
+            )
+
+        def extend(app: Any, edge: Any) -> None:
+            ready.append(edge.merchant)
+            app.include_router(management.router(edge.merchant))
+
+        seller = create_app(lambda: open_merchant(settings, clock=clock, adapt_shop=adapt), extend=extend)
+        await stack.enter_async_context(serving(seller, seller_socket))
+        merchant = ready[0]
+        chosen = fixtures.choose(await asyncio.to_thread(read_items, merchant.store))
+        await asyncio.to_thread(set_stock, merchant.store, chosen.stock)
+        yield Sandbox(
+            target={
+                "target_version": TARGET_VERSION,
+                "seller": {
+                    "base_url": seller_url,
+                    "token": tokens["agent"],
+                    "other_token": tokens["other"],
+                    "feed_url": f"{seller_url}/feeds/products.jsonl",
+                },
+                "psp": {"base_url": psp_url, "token": tokens["agent"]},
+                "agent": {"base_url": agent_url, "webhook_secret": tokens["webhook"]},
+                "management": {"base_url": f"{seller_url}/_sandbox", "token": tokens["management"]},
+                "merchant_id": shop_id,
+                "currency": merchant.shop.currency,
+                "fixtures": fixtures.document(chosen, merchant.shop),
+            },
+            merchant=merchant,
+            receiver=receiver,
+        )
+
+
+_TOKENS = ("agent", "other", "merchant", "webhook", "management")
+
+
+async def _charges(http: httpx.AsyncClient, token: str) -> list[dict[str, Any]]:
+    answer = await http.get("/v1/charges", headers={"Authorization": f"Bearer {token}"})
+    answer.raise_for_status()
+    found: list[dict[str, Any]] = answer.json()["charges"]
+    return found

@@ -1,0 +1,67 @@
+"""The FastAPI application of one merchant: every route of the REST binding, and nothing that decides."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from typing import Any
+
+from fastapi import FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+
+from acpref_merchant.http import checkout_routes, discovery, feed_routes, order_routes
+from acpref_merchant.http.edge import Edge, LastResort, error_response
+from acpref_merchant.http.openapi import describe
+from acpref_merchant.operations.call import Merchant
+from acpref_protocol.errors import ProtocolError, invalid_request
+
+Opened = AbstractAsyncContextManager[Merchant]
+
+
+def create_app(
+    open_merchant: Callable[[], Opened], *, extend: Callable[[FastAPI, Edge], None] | None = None
+) -> Any:
+    """The ASGI application. ``open_merchant`` is entered when the server starts and left when it stops.
+
+    ``extend`` may add routes once the merchant is open (the sandbox's management endpoints).
+    """
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        async with open_merchant() as merchant:
+            edge = Edge(merchant)
+            app.state.edge = edge
+            app.state.merchant = merchant
+            if extend is not None:
+                extend(app, edge)
+            yield
+
+    app = FastAPI(
+        title="acpref merchant",
+        summary="Agentic Commerce Protocol, seller side",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+    )
+    app.add_exception_handler(HTTPException, _routing_error)
+    app.include_router(checkout_routes.router)
+    app.include_router(order_routes.router)
+    app.include_router(discovery.router)
+    app.include_router(feed_routes.router)
+    describe(app)
+    return LastResort(app)
+
+
+async def _routing_error(request: Request, failure: Exception) -> Response:
+    """Unknown paths and methods as flat errors (ERR-01)."""
+    assert isinstance(failure, HTTPException)  # noqa: S101 - registered for this class alone
+    if failure.status_code == 405:
+        error = invalid_request("This path does not know that method.", code="method_not_allowed", status=405)
+    elif failure.status_code == 404:
+        error = invalid_request("There is nothing at this path.", code="not_found", status=404)
+    else:
+        error = ProtocolError(
+            failure.status_code, "invalid_request", "invalid", "The request cannot be answered."
+        )
+    return error_response(error, {**(failure.headers or {}), **Edge.echo(request, None)})

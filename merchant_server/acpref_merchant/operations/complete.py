@@ -1,0 +1,297 @@
+"""Completing a session: the one operation with an effect outside the database, made of recorded steps.
+
+1. *Intent*, one transaction: the key is claimed, the stock reserved, the payment recorded as intended, and the session
+   is ``complete_in_progress`` with what is being bought frozen in it.
+2. *Authorisation*: the provider is called, outside any transaction, under a key derived from the payment.
+3. *Outcome*, one transaction: the payment's outcome, the order, the stock sold, the ``order_create`` event and the
+   answer of the idempotency key; or the decline, the stock released and the session payable again.
+
+A process that dies between two steps leaves a payment in the state ``intended`` whose lease runs out. The next retry of
+the client, or the recovery loop, takes the lease over and continues at step 2: the provider answers a repeated key with
+its first outcome, so there is one charge; step 3 happens only while the payment is still ``intended``, so there is one
+order.
+"""
+
+from __future__ import annotations
+
+import structlog
+from pydantic import BaseModel, ConfigDict
+
+from acpref_merchant.agents import Agent
+from acpref_merchant.domain import checkout
+from acpref_merchant.domain.orders import new_order
+from acpref_merchant.domain.session import Session
+from acpref_merchant.operations.call import (
+    Call,
+    Merchant,
+    Reply,
+    claim_key,
+    finish,
+    redeemed,
+    refusal,
+    settled,
+)
+from acpref_merchant.operations.checkout import load, save, shown
+from acpref_merchant.operations.orders import order_event_body
+from acpref_merchant.payments.port import Authorized, ChargeRequest, Declined, ProviderUnavailable
+from acpref_merchant.store import discount_uses, idempotency, orders, outbox, payments
+from acpref_merchant.store import items as item_rows
+from acpref_merchant.store.store import Tx
+from acpref_protocol.errors import ProtocolError, idempotency_in_flight, service_unavailable
+from acpref_protocol.models import CheckoutSession, CheckoutSessionCompleteRequest
+
+log = structlog.get_logger(__name__)
+
+RETRY_AFTER_SECONDS = 1
+
+
+class Purchase(BaseModel):
+    """What the intent records beside the charge itself: enough to finish the completion without the client.
+
+    What is being bought is the session's frozen view. ``version`` is the one in which the answer was asked for.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    version: str
+    handler_id: str
+
+
+async def complete(
+    merchant: Merchant, call: Call, session_id: str, request: CheckoutSessionCompleteRequest
+) -> Reply:
+    """Pay for a session and turn it into an order (CHK-CMP-01): 200 with the session and its order.
+
+    A decline is a 200 with the payable session and a ``payment_declined`` message (CHK-CMP-06). Raises 503 when the
+    provider's answer is unknown; the same request under the same key then finishes what was begun.
+    """
+    merchant.on_step("before_intent")
+    begun = await merchant.store.run(lambda tx: _intend(tx, merchant, call, session_id, request))
+    if isinstance(begun, Reply):
+        return begun
+    merchant.on_step("after_intent")
+    return await pursue(merchant, begun)
+
+
+async def pursue(merchant: Merchant, payment: payments.Payment) -> Reply:
+    """Steps 2 and 3 for a payment that this process holds the lease of."""
+    purchase = Purchase.model_validate_json(payment.request)
+    if payment.amount == 0:
+        outcome: Authorized | Declined = Authorized(provider_payment_id="", captured=True)
+    else:
+        try:
+            outcome = await merchant.provider.authorize(
+                ChargeRequest(
+                    idempotency_key=payment.id,
+                    token=payment.token or "",
+                    amount=payment.amount,
+                    currency=payment.currency,
+                    merchant_id=merchant.shop.merchant_id,
+                    checkout_session_id=payment.session_id,
+                    capture=merchant.shop.capture == "automatic",
+                )
+            )
+        except ProviderUnavailable as error:
+            log.warning(
+                "payment_outcome_unknown", payment=payment.id, session=payment.session_id, error=str(error)
+            )
+            await merchant.store.run(lambda tx: _give_up(tx, merchant, payment))
+            raise service_unavailable(RETRY_AFTER_SECONDS) from None
+    merchant.on_step("after_authorization")
+    reply = await merchant.store.run(lambda tx: _settle(tx, merchant, payment, purchase, outcome))
+    merchant.on_step("after_order")
+    if isinstance(outcome, Authorized):
+        merchant.deliveries.notify()
+    return reply
+
+
+def _intend(
+    tx: Tx, merchant: Merchant, call: Call, session_id: str, request: CheckoutSessionCompleteRequest
+) -> Reply | payments.Payment:
+    """Step 1: the payment to pursue, or the answer where there is nothing to pay for."""
+    now = merchant.clock()
+    lease_until = now + int(merchant.settings.completion_lease_seconds * 1000)
+    claim = claim_key(tx, merchant, call, now, lease_until)
+    if (reply := settled(claim, now)) is not None:
+        return reply
+    if isinstance(claim, idempotency.Resumable) and claim.resource_id is not None:
+        payment = payments.take_lease(tx, claim.resource_id, now, lease_until)
+        if payment is None:  # the recovery loop was faster and is at it right now
+            raise idempotency_in_flight(RETRY_AFTER_SECONDS)
+        return payment
+    begun = _begin(tx, merchant, call, session_id, request, now, lease_until)
+    if isinstance(begun, Reply):
+        finish(tx, call, begun)
+        return begun
+    idempotency.attach(tx, agent_id=call.agent.id, path=call.path, key=call.key, resource_id=begun.id)
+    return begun
+
+
+def _begin(
+    tx: Tx,
+    merchant: Merchant,
+    call: Call,
+    session_id: str,
+    request: CheckoutSessionCompleteRequest,
+    now: int,
+    lease_until: int,
+) -> Reply | payments.Payment:
+    """Decide, and record what is intended. Whatever refuses does so before anything is written."""
+    try:
+        stored = load(tx, session_id, call.agent, for_update=True)
+        items = item_rows.load(tx, checkout.item_ids(stored.session))
+        plan = checkout.plan_completion(
+            stored.session,
+            request,
+            shop=merchant.shop,
+            items=items,
+            now=now,
+            redeemed=redeemed(tx, merchant),
+        )
+    except ProtocolError as error:
+        return refusal(error)
+    match plan:
+        case checkout.NotReady(error=error):
+            return refusal(error)
+        case checkout.Repriced(session=session, view=view):
+            save(tx, stored, session, now)
+            return Reply(200, call.render.session(view))
+        case checkout.Charge() | checkout.Free():
+            charged = isinstance(plan, checkout.Charge)
+    if not _set_aside(tx, merchant, plan):
+        # Somebody was faster since the session was assessed (PostgreSQL); assessed again, it says what is lacking.
+        items = item_rows.load(tx, checkout.item_ids(stored.session))
+        view = checkout.present(stored.session, merchant.shop, items, now, redeemed=redeemed(tx, merchant))
+        return Reply(200, call.render.session(view))
+    save(tx, stored, plan.session, now)
+    payment = payments.intend(
+        tx,
+        id=merchant.new_id("pay"),
+        session_id=plan.session.id,
+        agent_id=call.agent.id,
+        amount=plan.amount if charged else 0,
+        currency=merchant.shop.currency,
+        token=plan.token if charged else None,
+        provider=merchant.provider.name,
+        lease_until=lease_until,
+        idempotency_path=call.path,
+        idempotency_key=call.key,
+        request=Purchase(version=call.render.version, handler_id=plan.handler_id).model_dump_json(),
+        now=now,
+    )
+    if payment is None:
+        raise RuntimeError("a session that can be completed has a payment already")
+    return payment
+
+
+def _set_aside(tx: Tx, merchant: Merchant, plan: checkout.Charge | checkout.Free) -> bool:
+    """Reserve the goods and use the discounts of ``plan``; false, and nothing done, where either is used up."""
+    goods = checkout.stock_needed(plan.session)
+    if item_rows.reserve(tx, goods):
+        return False
+    limits = {discount.id: discount.usage_limit for discount in merchant.shop.discounts}
+    if all(discount_uses.use(tx, used, plan.session.id, limits.get(used)) for used in sorted(plan.redeemed)):
+        return True
+    discount_uses.give_back(tx, plan.session.id)
+    item_rows.release(tx, goods)
+    return False
+
+
+def _give_up(tx: Tx, merchant: Merchant, payment: payments.Payment) -> None:
+    """Let go of a completion whose charge has an unknown outcome, so that the next to look continues at once."""
+    now = merchant.clock()
+    payments.give_up_lease(tx, payment.id, now)
+    idempotency.extend(
+        tx,
+        agent_id=payment.agent_id,
+        path=payment.idempotency_path,
+        key=payment.idempotency_key,
+        lease_until=now,
+    )
+
+
+def _settle(
+    tx: Tx,
+    merchant: Merchant,
+    payment: payments.Payment,
+    purchase: Purchase,
+    outcome: Authorized | Declined,
+) -> Reply:
+    """Step 3: record the outcome and everything that follows from it, unless another process has done so."""
+    now = merchant.clock()
+    call = Call(
+        agent=Agent(payment.agent_id),
+        path=payment.idempotency_path,
+        key=payment.idempotency_key,
+        fingerprint="",
+        render=merchant.renderers[purchase.version],
+    )
+    stored = load(tx, payment.session_id, call.agent, for_update=True)
+    if isinstance(outcome, Authorized):
+        recorded = payments.record_authorized(
+            tx,
+            payment.id,
+            provider_payment_id=outcome.provider_payment_id,
+            captured=outcome.captured,
+            now=now,
+        )
+    else:
+        recorded = payments.record_declined(tx, payment.id, outcome.code, now)
+    if not recorded:  # settled by another process in the meantime: tell what came of it
+        return Reply(200, call.render.session(_view(tx, merchant, stored.session, now)))
+    if isinstance(outcome, Authorized):
+        session = _order(tx, merchant, stored.session, now)
+    else:
+        log.info("payment_declined", payment=payment.id, code=outcome.code, reason=outcome.reason)
+        item_rows.release(tx, checkout.stock_needed(stored.session))
+        discount_uses.give_back(tx, stored.session.id)
+        code = "requires_3ds" if outcome.requires_3ds else outcome.code
+        session = checkout.declined(stored.session, code, now)
+    view = _view(tx, merchant, session, now)
+    session, view = shown(session, view)
+    save(tx, stored, session, now)
+    reply = Reply(200, call.render.session(view))
+    finish(tx, call, reply)
+    return reply
+
+
+def _order(tx: Tx, merchant: Merchant, session: Session, now: int) -> Session:
+    """Make the order, sell the stock and append the event: one transaction with everything else."""
+    items = item_rows.load(tx, checkout.item_ids(session))
+    order_id = merchant.new_id("ord")
+    number = orders.next_number(tx, order_id)
+    order = new_order(
+        session,
+        checkout.present(session, merchant.shop, items, now),
+        items,
+        merchant.shop,
+        order_id=order_id,
+        number=number,
+        now=now,
+    )
+    orders.insert(
+        tx,
+        id=order.id,
+        session_id=session.id,
+        agent_id=session.agent_id,
+        number=number,
+        status=order.status or "created",
+        data=order.model_dump_json(exclude_none=True),
+        created_at=now,
+    )
+    item_rows.commit_reservation(tx, checkout.stock_needed(session))
+    outbox.append(
+        tx,
+        id=merchant.new_id("evt"),
+        order_id=order.id,
+        agent_id=session.agent_id,
+        type="order_create",
+        body=order_event_body("order_create", order),
+        now=now,
+    )
+    return checkout.completed(session, order, merchant.shop, items, now)
+
+
+def _view(tx: Tx, merchant: Merchant, session: Session, now: int) -> CheckoutSession:
+    items = item_rows.load(tx, checkout.item_ids(session))
+    return checkout.present(session, merchant.shop, items, now, redeemed=redeemed(tx, merchant))

@@ -1,0 +1,74 @@
+"""The composition root of the merchant: settings in, a running merchant out, and everything closed again."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+
+import httpx
+
+from acpref_merchant.agents import AgentRegistry
+from acpref_merchant.catalog.load import load_catalog
+from acpref_merchant.clock import Clock, NewId, new_id, system_clock
+from acpref_merchant.domain.shop import Shop
+from acpref_merchant.http.wire import WIRE
+from acpref_merchant.operations.call import Merchant, StepObserver
+from acpref_merchant.operations.recovery import run_recovery
+from acpref_merchant.operations.upkeep import run_upkeep
+from acpref_merchant.payments import provider_from_settings
+from acpref_merchant.settings import Settings
+from acpref_merchant.store.migrate import migrate
+from acpref_merchant.store.store import open_store
+from acpref_merchant.webhooks.delivery import DeliveryWorker
+
+
+def no_observer(step: str) -> None:
+    """Let every step of a completion pass unseen."""
+
+
+@asynccontextmanager
+async def open_merchant(
+    settings: Settings,
+    *,
+    clock: Clock = system_clock,
+    ids: NewId = new_id,
+    on_step: StepObserver = no_observer,
+    adapt_shop: Callable[[Shop], Shop] = lambda shop: shop,
+) -> AsyncIterator[Merchant]:
+    """A merchant that answers, delivers events and finishes what earlier processes left undone.
+
+    The database is migrated and the catalog imported first; ``adapt_shop`` may change what ``shop.json`` says. Raises
+    CatalogError, StoreUnavailable and ValueError (agents, keys) before anything is served.
+    """
+    async with AsyncExitStack() as stack:
+        await asyncio.to_thread(migrate, settings.database_url)
+        store = open_store(settings.database_url)
+        stack.push_async_callback(store.aclose)
+        shop = adapt_shop(await asyncio.to_thread(load_catalog, store, settings.catalog_path()))
+        agents = AgentRegistry(settings.agents, require_signatures=settings.signatures == "required")
+        provider = provider_from_settings(settings.payment)
+        stack.push_async_callback(provider.aclose)
+        http = await stack.enter_async_context(httpx.AsyncClient(follow_redirects=False, trust_env=False))
+        deliveries = DeliveryWorker(store, http, agents.webhook_endpoint, clock)
+        merchant = Merchant(
+            settings=settings,
+            shop=shop,
+            store=store,
+            provider=provider,
+            agents=agents,
+            deliveries=deliveries,
+            clock=clock,
+            new_id=ids,
+            renderers=WIRE,
+            on_step=on_step,
+        )
+        for background in (deliveries.run_forever(), run_recovery(merchant), run_upkeep(merchant)):
+            stack.push_async_callback(_stop, asyncio.create_task(background))
+        yield merchant
+
+
+async def _stop(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
