@@ -114,10 +114,8 @@ def advance(
     if event not in STEPS:
         raise OrderError("unknown_event", f"{event!r} is not one of {', '.join(STEPS)}")
     fulfillment = fulfillment_of(order, fulfillment_id)
-    for step in STEPS[event]:
-        if fulfillment.type in step.types and fulfillment.status in step.before:
-            break
-    else:
+    step = _step(fulfillment, event)
+    if step is None:
         raise OrderError(
             "illegal_step",
             f"{fulfillment.type} fulfillment {fulfillment_id} is {fulfillment.status}: it cannot be {event}",
@@ -128,6 +126,11 @@ def advance(
     if newly:
         order = _fulfilled(order, _units(changed))
     return settled(order)
+
+
+def possible(fulfillment: Fulfillment, event: str) -> bool:
+    """Whether ``fulfillment`` can go through ``event`` now."""
+    return _step(fulfillment, event) is not None
 
 
 def deliver(order: Order, fulfillment_id: str, *, now: int, description: str | None = None) -> Order:
@@ -197,6 +200,11 @@ def next_adjustment_id(order: Order) -> str:
 
 
 # --- Parts ---------------------------------------------------------------------------------------------------------
+
+
+def _step(fulfillment: Fulfillment, event: str) -> Step | None:
+    steps = STEPS.get(event, ())
+    return next((s for s in steps if fulfillment.type in s.types and fulfillment.status in s.before), None)
 
 
 def _is_shippable(fulfillment: Fulfillment) -> bool:
