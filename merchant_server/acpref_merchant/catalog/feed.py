@@ -16,6 +16,7 @@ from pathlib import Path
 import pydantic
 
 from acpref_merchant.catalog.problems import Problem, Problems, first_error
+from acpref_merchant.catalog.write import replacing
 from acpref_merchant.domain.item import Item, Product, items_of
 from acpref_merchant.domain.shop import Shop
 from acpref_protocol.models import (
@@ -133,9 +134,10 @@ def write_feed(
 ) -> Iterator[int]:
     """Write both files of the feed into ``folder``; yields how many products are written so far."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / METADATA_FILE).write_bytes(metadata.to_json() + b"\n")
     count = 0
-    with (folder / PRODUCTS_FILE).open("wb") as stream:
+    with replacing(folder / METADATA_FILE) as stream:
+        stream.write(metadata.to_json() + b"\n")
+    with replacing(folder / PRODUCTS_FILE) as stream:
         for line in feed_lines(items, shop, problems):
             stream.write(line)
             count += 1

@@ -21,6 +21,7 @@ from typing import IO, Literal, cast
 
 from acpref_merchant.catalog.amounts import price_text
 from acpref_merchant.catalog.problems import Problem, Problems
+from acpref_merchant.catalog.write import replacing
 from acpref_merchant.domain.item import Item
 from acpref_merchant.domain.shop import Shop
 
@@ -151,6 +152,11 @@ _TRADE_NUMBERS = frozenset(
 )
 
 
+def file_name(part: int, form: FlatFormat, *, compress: bool) -> str:
+    """The name of the file with the given number, from 1: ``products.csv.gz``, ``products-2.csv.gz``."""
+    return f"products{'' if part == 1 else f'-{part}'}.{form}{'.gz' if compress else ''}"
+
+
 def write_flat(
     folder: Path, rows: Iterable[Row], form: FlatFormat, *, compress: bool, rows_per_file: int = ROWS_PER_FILE
 ) -> Iterator[tuple[int, Path]]:
@@ -166,10 +172,9 @@ def write_flat(
         first = next(chunk, None)
         if first is None and part > 1:
             return
-        name = "products" if part == 1 else f"products-{part}"
-        path = folder / f"{name}.{form}{'.gz' if compress else ''}"
+        path = folder / file_name(part, form, compress=compress)
         with ExitStack() as stack:
-            raw: IO[bytes] = stack.enter_context(path.open("wb"))
+            raw = stack.enter_context(replacing(path))
             if compress:
                 packed = gzip.GzipFile(filename="", mode="wb", fileobj=raw, mtime=0)
                 raw = cast("IO[bytes]", stack.enter_context(packed))

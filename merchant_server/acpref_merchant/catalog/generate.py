@@ -6,13 +6,14 @@ method whose sequence Python promises to keep, and product number n does not dep
 
 from __future__ import annotations
 
-import json
 import random
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 
-from acpref_merchant.catalog.files import PRODUCTS_FILE, SHOP_FILE, parse_product
+from acpref_merchant.catalog.files import PRODUCTS_FILE, parse_product
 from acpref_merchant.catalog.vocabulary import ADJECTIVES, BRANDS, DEPARTMENTS, PRAISE, Department
+from acpref_merchant.catalog.write import replacing, write_shop
 from acpref_merchant.domain.item import Product
 from acpref_merchant.domain.shop import (
     Discount,
@@ -141,17 +142,13 @@ def generated_shop() -> Shop:
 
 
 def write_catalog(folder: Path, count: int, seed: int) -> Iterator[int]:
-    """Write ``products.jsonl`` and ``shop.json`` into ``folder``; yields how many products are written so
-    far.
-    """
+    """Write ``products.jsonl`` and ``shop.json`` into ``folder``; yields how many products are written so far."""
     folder.mkdir(parents=True, exist_ok=True)
-    shop = generated_shop().model_dump(mode="json", exclude_defaults=True)
-    (folder / SHOP_FILE).write_text(json.dumps(shop, indent=2) + "\n", encoding="utf-8")
-    with (folder / PRODUCTS_FILE).open("w", encoding="utf-8", newline="\n") as stream:
-        batch: list[str] = []
-        for number, line in enumerate(generate_lines(count, seed), start=1):
-            batch.append(line)
-            if len(batch) == _LINES_PER_WRITE or number == count:
-                stream.write("\n".join(batch) + "\n")
-                batch.clear()
-                yield number
+    write_shop(folder, generated_shop())
+    lines = generate_lines(count, seed)
+    written = 0
+    with replacing(folder / PRODUCTS_FILE) as stream:
+        while batch := list(islice(lines, _LINES_PER_WRITE)):
+            stream.write("\n".join([*batch, ""]).encode())
+            written += len(batch)
+            yield written

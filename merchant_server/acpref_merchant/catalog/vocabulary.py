@@ -31,8 +31,8 @@ ADJECTIVES = (
 )  # fmt: skip
 BRANDS = (
     "Alderway", "Bramble & Pine", "Corvane", "Dovetail", "Eastlight", "Fernhollow", "Gristmill", "Hollowell",
-    "Ironbark", "Junebug", "Kestrel Lane", "Lowmoor", "Maplecross", "Northbeam", "Oxbow", "Pebblebrook", "Quillon", "Rowanfield",
-    "Saltmarsh", "Thistledown", "Umberline", "Vantry", "Wrenfield", "Yarrowby",
+    "Ironbark", "Junebug", "Kestrel Lane", "Lowmoor", "Maplecross", "Northbeam", "Oxbow", "Pebblebrook", "Quillon",
+    "Rowanfield", "Saltmarsh", "Thistledown", "Umberline", "Vantry", "Wrenfield", "Yarrowby",
 )  # fmt: skip
 PRAISE = (
     "Made to be used daily and repaired when it is needed.",
