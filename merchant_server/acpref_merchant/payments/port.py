@@ -48,7 +48,7 @@ class Declined:
     requires_3ds: bool = False
 
 
-class ProviderUnavailable(Exception):
+class ProviderUnavailable(Exception):  # noqa: N818 - an outcome of the port, not a defect
     """The outcome is unknown: the provider was unreachable, slow or failed. Repeat with the same key."""
 
 
@@ -61,7 +61,9 @@ class PaymentProvider(Protocol):
         """Authorise (and with ``charge.capture`` capture). Raises ProviderUnavailable when the outcome is unknown."""
         ...
 
-    async def capture(self, provider_payment_id: str, amount: int, currency: str, idempotency_key: str) -> None:
+    async def capture(
+        self, provider_payment_id: str, amount: int, currency: str, idempotency_key: str
+    ) -> None:
         """Take the authorised money. Raises ProviderUnavailable, or ProviderRefused when it cannot be taken."""
         ...
 
@@ -78,7 +80,7 @@ class PaymentProvider(Protocol):
         ...
 
 
-class ProviderRefused(Exception):
+class ProviderRefused(Exception):  # noqa: N818 - an outcome of the port, not a defect
     """The provider refused a capture, void or refund for good; ``code`` says why."""
 
     def __init__(self, code: str, reason: str) -> None:
