@@ -22,4 +22,4 @@ def dangling_references(
     taxed = {one for rule in rules for one in rule.classes or ()} | set(shop.taxes.exempt_classes)
     if rules and all(rule.classes is not None for rule in rules):
         for tax_class in sorted(set(tax_classes) - taxed):
-            yield "$.taxes.rules", f"no rule taxes the class {tax_class!r}, which products have"
+            yield "$.taxes.rules", f"no rule taxes the class {tax_class!r}"
