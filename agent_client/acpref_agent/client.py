@@ -8,7 +8,7 @@ crash.
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterable, Iterator
+from collections.abc import AsyncGenerator, Generator, Iterable
 
 import httpx
 
@@ -85,7 +85,7 @@ class Client(Transport):
         """The current order."""
         return self.run(self.operations.get_order(order_id))
 
-    def products(self) -> Iterator[FeedProduct]:
+    def products(self) -> Generator[FeedProduct, None, None]:
         """The products of the merchant's feed, as they arrive."""
         for line in self.lines(self.operations.open_feed()):
             yield reading.parse(FeedProduct, line)
@@ -148,7 +148,7 @@ class AsyncClient(AsyncTransport):
         """The current order."""
         return await self.run(self.operations.get_order(order_id))
 
-    async def products(self) -> AsyncGenerator[FeedProduct]:
+    async def products(self) -> AsyncGenerator[FeedProduct, None]:
         """The products of the merchant's feed, as they arrive."""
         async for line in self.lines(self.operations.open_feed()):
             yield reading.parse(FeedProduct, line)

@@ -74,14 +74,17 @@ class Peer:
     options: Options = field(default=Options(), repr=False)
 
     def __post_init__(self) -> None:
-        """Raises ValueError for an address that is not https, unless it is on this machine or HTTP is
-        allowed."""
+        """Raises ValueError for a malformed token, and for an address that is neither https nor on this machine."""
         parts = urlsplit(self.base_url)
         insecure = self.options.allow_http or _is_this_machine(parts.hostname or "")
         if not parts.hostname or parts.scheme not in ({"https", "http"} if insecure else {"https"}):
             raise ValueError("the base URL is an https address (http is for this machine only)")
         if parts.query or parts.fragment or parts.username or parts.password:
             raise ValueError("the base URL has neither credentials nor a query")
+        try:
+            headers.bearer_token(f"Bearer {self.token}")
+        except ProtocolError:
+            raise ValueError("the token has characters that a bearer token cannot have") from None
 
     def url(self, *segments: str) -> str:
         """The address of a resource; each segment is quoted, so that no id can lead elsewhere (DIS-06)."""

@@ -18,7 +18,7 @@ from pydantic_core import ErrorDetails
 
 from acpref_agent.exceptions import ProtocolViolation
 from acpref_protocol import strict_json
-from acpref_protocol.errors import ProtocolError, from_validation, member_path
+from acpref_protocol.errors import ProtocolError, from_complaint, member_path
 
 M = TypeVar("M", bound=BaseModel)
 _Path = list[str | int]
@@ -56,7 +56,7 @@ def read(model: type[M], document: Any) -> M:
                 holder = _follow(value, path[:-1])
                 vars(holder)[str(path[-1])] = original
             return value
-    raise _violation(complaints, document)
+    raise _violation(complaints.errors(include_url=False)[0], document)
 
 
 def _make_way(complaints: ValidationError, document: Any, unknown_values: list[tuple[_Path, Any]]) -> None:
@@ -65,7 +65,7 @@ def _make_way(complaints: ValidationError, document: Any, unknown_values: list[t
     elements = {tuple(path): path for details, path in found if _is_unknown_element(details, path, document)}
     if elements:
         if unknown_values:  # their paths would no longer hold
-            raise _violation(complaints, document)
+            raise _violation(found[0][0], document)
         for path in sorted(elements.values(), key=lambda path: path[-1], reverse=True):
             del _follow(document, path[:-1])[path[-1]]
         return
@@ -77,11 +77,11 @@ def _make_way(complaints: ValidationError, document: Any, unknown_values: list[t
         elif kind == "literal_error" and isinstance(holder[path[-1]], str) and path:
             expected = _FIRST_EXPECTED.search(details["ctx"]["expected"])
             if expected is None:
-                raise _violation(complaints, document)
+                raise _violation(details, document)
             unknown_values.append((path, holder[path[-1]]))
             holder[path[-1]] = expected[1]
         else:
-            raise _violation(complaints, document)
+            raise _violation(details, document)
 
 
 def _is_unknown_element(details: ErrorDetails, path: _Path, document: Any) -> bool:
@@ -102,6 +102,6 @@ def _follow(value: Any, path: _Path) -> Any:
     return value
 
 
-def _violation(complaints: ValidationError, document: Any) -> ProtocolViolation:
-    error = from_validation(complaints, document)
+def _violation(complaint: ErrorDetails, document: Any) -> ProtocolViolation:
+    error = from_complaint(complaint, document)
     return ProtocolViolation(f"the answer is not valid at {error.param}: {error.message}")

@@ -12,6 +12,7 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Final, Self, TypeVar
 
 import httpx
@@ -268,6 +269,7 @@ def _failure(error: Exception) -> TransportError:
     return TransportError(reason, retryable=not isinstance(error, hopeless))
 
 
+@cache
 def _tls() -> ssl.SSLContext:
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_3  # HTTP-02

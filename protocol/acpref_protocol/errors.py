@@ -211,17 +211,21 @@ def from_validation(error: ValidationError, document: Any = _UNKNOWN) -> Protoco
     Give the validated ``document`` where at hand: only then can the names of union branches that pydantic
     puts into its locations be told from members for certain. No value of the document is repeated.
     """
-    first = error.errors(include_url=False)[0]
-    parts = member_path(first, document)
-    kind = first["type"]
+    return from_complaint(error.errors(include_url=False)[0], document)
+
+
+def from_complaint(complaint: ErrorDetails, document: Any = _UNKNOWN) -> ProtocolError:
+    """One of the complaints of a ValidationError, as ``from_validation`` words the first."""
+    parts = member_path(complaint, document)
+    kind = complaint["type"]
     if kind in {"union_tag_not_found", "union_tag_invalid"}:
         # The complaint is about the member that selects the branch; pydantic puts its name in quotes.
-        parts.append(first["ctx"]["discriminator"].strip("'"))
+        parts.append(complaint["ctx"]["discriminator"].strip("'"))
     if kind in {"missing", "union_tag_not_found"}:
         return missing(json_path(parts))
     if kind == "extra_forbidden":
         return invalid_request(f"Unknown member '{_printable(str(parts[-1]))}'.", param=json_path(parts))
-    return invalid_request(_wording(first), param=json_path(parts))
+    return invalid_request(_wording(complaint), param=json_path(parts))
 
 
 def json_path(parts: Sequence[str | int]) -> str:
