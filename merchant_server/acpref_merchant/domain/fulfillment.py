@@ -9,7 +9,7 @@ Lines are named by their index.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from acpref_merchant.domain.item import FulfillmentType, Item
@@ -132,11 +132,13 @@ def choose(
         covered.update(dict.fromkeys(unchosen, digital))
         ids = [goods[i].line_id for i in unchosen]
         standing.append(SelectedFulfillmentOption(type="digital", option_id=DIGITAL_OPTION_ID, item_ids=ids))
-    if not covered:
-        return list(made), standing
-    lines = sorted(covered)
+    lines: dict[int, list[int]] = {}
+    for line in sorted(covered):
+        lines.setdefault(covered[line], []).append(line)
     return [
-        replace(offer, covers=tuple(i for i in lines if covered[i] == position))
+        Offer(offer.type, offer.id, offer.source, offer.serves, tuple(lines[position]))
+        if position in lines
+        else offer
         for position, offer in enumerate(made)
     ], standing
 

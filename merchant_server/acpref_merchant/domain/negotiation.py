@@ -7,15 +7,18 @@ decision (CAP-10).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from acpref_merchant.domain.shop import CardHandler, Shop
 from acpref_protocol.models import (
     Capabilities,
+    Enforcement,
     ExtensionDeclaration,
     InterventionCapabilities,
     InterventionType,
     Payment,
     PaymentHandler,
+    RequiredIntervention,
 )
 
 DISCOUNT_EXTENSION = "discount"
@@ -45,15 +48,33 @@ def negotiate(shop: Shop, declared: Capabilities | None) -> Capabilities:
     ``supported`` is exactly what both sides can do, and present even when empty (CAP-18). Nothing that only an agent
     may state is repeated (CAP-06); what an agent says about payment is ignored (CAP-07).
     """
-    interventions = InterventionCapabilities(
-        supported=supported_interventions(shop, declared),
-        required=list(shop.interventions_required),
-        enforcement=shop.intervention_enforcement,
+    return _capabilities(
+        shop.card_handler,
+        shop.merchant_id,
+        tuple(supported_interventions(shop, declared)),
+        shop.interventions_required,
+        shop.intervention_enforcement,
+        discounts_active(declared),
     )
-    payment = Payment(handlers=[card_handler(shop.card_handler, shop.merchant_id)])
-    if discounts_active(declared):
-        return Capabilities(payment=payment, interventions=interventions, extensions=[_DISCOUNT_DECLARATION])
-    return Capabilities(payment=payment, interventions=interventions)
+
+
+@lru_cache(maxsize=256)
+def _capabilities(
+    card: CardHandler,
+    merchant_id: str,
+    supported: tuple[InterventionType, ...],
+    required: tuple[RequiredIntervention, ...],
+    enforcement: Enforcement,
+    discounts: bool,
+) -> Capabilities:
+    """One of the few answers that a shop can give; it is immutable and so can be shared."""
+    return Capabilities(
+        payment=Payment(handlers=[card_handler(card, merchant_id)]),
+        interventions=InterventionCapabilities(
+            supported=list(supported), required=list(required), enforcement=enforcement
+        ),
+        extensions=[_DISCOUNT_DECLARATION] if discounts else None,
+    )
 
 
 def supported_interventions(shop: Shop, declared: Capabilities | None) -> list[InterventionType]:

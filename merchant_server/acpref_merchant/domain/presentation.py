@@ -1,7 +1,8 @@
 """The session as the agent sees it: an assessment put into the protocol's words (CHK-STA-01 to CHK-STA-03).
 
-Everything is gathered as plain JSON values and validated once by the protocol's own model, so that nothing can be
-sent that the specification does not allow.
+What differs from session to session is gathered as plain JSON values and validated once by the protocol's own
+model, so that nothing can be sent that the specification does not allow. What sessions have in common (capabilities,
+links, options) is built once, as models, and shared.
 """
 
 from __future__ import annotations
@@ -14,16 +15,37 @@ from pydantic import TypeAdapter, ValidationError
 from acpref_merchant.clock import rfc3339
 from acpref_merchant.domain.assessment import Assessment
 from acpref_merchant.domain.discounts import Applied
-from acpref_merchant.domain.fulfillment import Goods, Offer
+from acpref_merchant.domain.fulfillment import Goods, Source
 from acpref_merchant.domain.item import Item
 from acpref_merchant.domain.negotiation import discounts_active, negotiate
 from acpref_merchant.domain.pricing import LinePrice, Price
 from acpref_merchant.domain.session import Session
-from acpref_merchant.domain.shop import Discount, LocalDelivery, PickupPlace, ShippingRate, Shop
+from acpref_merchant.domain.shop import (
+    DIGITAL_OPTION_ID,
+    Discount,
+    LocalDelivery,
+    PickupPlace,
+    ShippingRate,
+    Shop,
+    ShopLink,
+)
 from acpref_merchant.domain.taxes import Tax, is_exempt
 from acpref_protocol.base import Uri
 from acpref_protocol.markdown import contains_raw_html
-from acpref_protocol.models import CheckoutSession
+from acpref_protocol.models import (
+    Address,
+    CheckoutSession,
+    DeliveryWindow,
+    FulfillmentOption,
+    FulfillmentOptionDigital,
+    FulfillmentOptionLocalDelivery,
+    FulfillmentOptionPickup,
+    FulfillmentOptionShipping,
+    Link,
+    PickupLocation,
+    ServiceArea,
+    Total,
+)
 from acpref_protocol.money import format_amount
 
 PROTOCOL_VERSION = "2026-04-17"
@@ -49,15 +71,13 @@ def view(session: Session, shop: Shop, assessment: Assessment, now: int) -> Chec
             for index, (line, cost) in enumerate(zip(goods, price.lines, strict=True))
         ],
         "fulfillment_options": [
-            _option(offer, amount, shop, now) for offer, amount in zip(price.offers, price.costs, strict=True)
+            _option(offer.source, amount, shop.fulfillment.digital_title, now // _HOUR)
+            for offer, amount in zip(price.offers, price.costs, strict=True)
         ],
         "selected_fulfillment_options": list(price.selected),
         "totals": _totals(price, shop),
         "messages": list(assessment.messages),
-        "links": [
-            {"type": link.type, "url": link.url} | ({"title": link.title} if link.title else {})
-            for link in shop.links
-        ],
+        "links": list(_links(shop.links)),
         "created_at": rfc3339(session.created_at),
         "updated_at": rfc3339(session.updated_at),
         "expires_at": rfc3339(session.expires_at),
@@ -79,6 +99,11 @@ def view(session: Session, shop: Shop, assessment: Assessment, now: int) -> Chec
     if session.discount_codes or discounts_active(session.declared_capabilities):
         body["discounts"] = _discounts(session, price, shop)
     return CheckoutSession.model_validate(body)
+
+
+@lru_cache(maxsize=64)
+def _links(links: tuple[ShopLink, ...]) -> tuple[Link, ...]:
+    return tuple(Link(type=link.type, url=link.url, title=link.title) for link in links)
 
 
 # --- lines ----------------------------------------------------------------------------------------------------------
@@ -221,63 +246,79 @@ def _total(kind: str, text: str, amount: int) -> Json:
 # --- fulfillment options --------------------------------------------------------------------------------------------
 
 
-def _option(offer: Offer, amount: int, shop: Shop, now: int) -> Json:
-    """An offer as an option (FUL-04 to FUL-06). Times are rounded, so that they stay the same for a while."""
-    body: Json = {"type": offer.type, "id": offer.id}
-    next_hour = -(-now // _HOUR) * _HOUR
-    match offer.source:
+@lru_cache(maxsize=4096)
+def _option(source: Source, amount: int, digital_title: str, hour: int) -> FulfillmentOption:
+    """An offer as an option (FUL-04 to FUL-06) in the given hour since 1970.
+
+    Times are whole days or hours, so that an option stays the same for a while and can be shared by sessions.
+    """
+    match source:
         case ShippingRate() as rate:
-            today = now // _DAY * _DAY
-            label = "Shipping"
-            body["title"] = rate.title
-            body["description"] = rate.description or _days(rate)
-            if rate.carrier:
-                body["carrier"] = rate.carrier
-            body["earliest_delivery_time"] = rfc3339(today + rate.min_days * _DAY)
-            body["latest_delivery_time"] = rfc3339(today + (rate.max_days + 1) * _DAY - 1000)
+            today = hour * _HOUR // _DAY * _DAY
+            return FulfillmentOptionShipping(
+                type="shipping",
+                id=rate.id,
+                title=rate.title,
+                description=rate.description or _days(rate),
+                carrier=rate.carrier,
+                earliest_delivery_time=rfc3339(today + rate.min_days * _DAY),
+                latest_delivery_time=rfc3339(today + (rate.max_days + 1) * _DAY - 1000),
+                totals=_option_totals("Shipping", amount),
+            )
         case PickupPlace() as spot:
-            label = "Pickup"
-            ready = next_hour + spot.ready_hours * _HOUR
-            body["title"] = spot.title
-            body["description"] = spot.description or f"Pick up at {spot.place.name}"
-            body["location"] = _location(spot)
-            body["pickup_type"] = spot.pickup_type
-            body["ready_by"] = rfc3339(ready)
-            body["pickup_by"] = rfc3339(ready + spot.hold_days * _DAY)
+            ready = (hour + 1 + spot.ready_hours) * _HOUR
+            return FulfillmentOptionPickup(
+                type="pickup",
+                id=spot.id,
+                title=spot.title,
+                description=spot.description or f"Pick up at {spot.place.name}",
+                location=PickupLocation(
+                    name=spot.place.name,
+                    address=Address(**spot.place.model_dump()),
+                    phone=spot.phone,
+                    instructions=spot.instructions,
+                ),
+                pickup_type=spot.pickup_type,
+                ready_by=rfc3339(ready),
+                pickup_by=rfc3339(ready + spot.hold_days * _DAY),
+                totals=_option_totals("Pickup", amount),
+            )
         case LocalDelivery() as delivery:
-            label = "Local delivery"
-            start = next_hour + delivery.starts_in_hours * _HOUR
-            body["title"] = delivery.title
-            body["description"] = delivery.description or "Delivered by the shop"
-            body["delivery_window"] = {
-                "start": rfc3339(start),
-                "end": rfc3339(start + delivery.window_hours * _HOUR),
-            }
-            body["service_area"] = {
-                "radius_miles": delivery.radius_miles,
-                "center_postal_code": delivery.center_postal_code,
-            }
+            start = (hour + 1 + delivery.starts_in_hours) * _HOUR
+            return FulfillmentOptionLocalDelivery(
+                type="local_delivery",
+                id=delivery.id,
+                title=delivery.title,
+                description=delivery.description or "Delivered by the shop",
+                delivery_window=DeliveryWindow(
+                    start=rfc3339(start), end=rfc3339(start + delivery.window_hours * _HOUR)
+                ),
+                service_area=ServiceArea(
+                    radius_miles=delivery.radius_miles, center_postal_code=delivery.center_postal_code
+                ),
+                totals=_option_totals("Local delivery", amount),
+            )
         case None:
-            label = "Digital delivery"
-            body["title"] = shop.fulfillment.digital_title
-            body["description"] = "Available as soon as the order is paid"
-    body["totals"] = [_total("fulfillment", label, amount), _total("total", "Total", amount)]
-    return body
+            return FulfillmentOptionDigital(
+                type="digital",
+                id=DIGITAL_OPTION_ID,
+                title=digital_title,
+                description="Available as soon as the order is paid",
+                totals=_option_totals("Digital delivery", amount),
+            )
+
+
+def _option_totals(text: str, amount: int) -> list[Total]:
+    return [
+        Total(type="fulfillment", display_text=text, amount=amount),
+        Total(type="total", display_text="Total", amount=amount),
+    ]
 
 
 def _days(rate: ShippingRate) -> str:
     if rate.min_days == rate.max_days:
         return f"Arrives in {rate.max_days} day{'' if rate.max_days == 1 else 's'}"
     return f"Arrives in {rate.min_days} to {rate.max_days} days"
-
-
-def _location(spot: PickupPlace) -> Json:
-    location: Json = {"name": spot.place.name, "address": spot.place.model_dump(exclude_none=True)}
-    if spot.phone:
-        location["phone"] = spot.phone
-    if spot.instructions:
-        location["instructions"] = spot.instructions
-    return location
 
 
 # --- discounts ------------------------------------------------------------------------------------------------------

@@ -16,7 +16,7 @@ amounts are minor units, none is negative (CHK-TOT-03, DISC-13, DISC-14).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from decimal import Decimal
 
 from acpref_merchant.domain import discounts
@@ -193,9 +193,8 @@ def _tax_destinations(
 
 def _by_jurisdiction(taxes: Iterable[Tax]) -> tuple[Tax, ...]:
     """``taxes`` of all lines added up per jurisdiction and rate, in the order of the tax table."""
-    sums: dict[tuple[str, Decimal], Tax] = {}
+    sums: dict[tuple[str, Decimal, bool], int] = {}
     for tax in taxes:
-        key = (tax.jurisdiction, tax.rate)
-        before = sums.get(key)
-        sums[key] = tax if before is None else replace(tax, amount=before.amount + tax.amount)
-    return tuple(sums.values())
+        key = (tax.jurisdiction, tax.rate, tax.inclusive)
+        sums[key] = sums.get(key, 0) + tax.amount
+    return tuple(Tax(name, rate, amount, inclusive) for (name, rate, inclusive), amount in sums.items())
