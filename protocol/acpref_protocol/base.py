@@ -9,7 +9,6 @@ Every format check is a regular expression of the compiled validator: validating
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
 
 from pydantic import (
@@ -71,13 +70,11 @@ class OpenModel(_Members):
 
 
 class Inline:
-    """Mix-in for an object type that the specification writes in place, without a name of its own."""
+    """Marks an object type that the specification writes in place, without a name of its own."""
 
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        return dict(handler.resolve_ref_schema(handler(schema)))
+
+class Composed:
+    """Marks an object type that the specification describes as its base type and what it adds to that."""
 
 
 class _Optional:
@@ -118,8 +115,8 @@ class Checked:
         return dict(self._described)
 
 
-class Refusal:
-    """Replaces every error inside a value by one plain message at the value itself."""
+class OneOf:
+    """For a union whose JSON Schema is ``oneOf``, with one plain message instead of the errors of every branch."""
 
     def __init__(self, message: str) -> None:
         self._message = message
@@ -128,6 +125,12 @@ class Refusal:
         return core_schema.custom_error_schema(
             handler(source), custom_error_type="invalid_value", custom_error_message=self._message
         )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        return {"oneOf" if keyword == "anyOf" else keyword: value for keyword, value in described.items()}
 
 
 def number(*, minimum: int | None = None, maximum: int | None = None) -> Checked:
@@ -159,15 +162,6 @@ def text(checked: str, message: str, **keywords: str) -> Checked:
 def enumeration(value: str) -> WithJsonSchema:
     """Describes ``Literal[value]`` as an enumeration of one value, which may grow, instead of a constant."""
     return WithJsonSchema({"type": "string", "enum": [value]})
-
-
-def json_default(value: Any) -> Callable[[dict[str, Any]], None]:
-    """For ``json_schema_extra``: tells that a reader takes ``value`` when the member is absent, and adds nothing."""
-
-    def extend(schema: dict[str, Any]) -> None:
-        schema["default"] = value
-
-    return extend
 
 
 def _distinct(items: list[Any]) -> list[Any]:

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import Field
 
-from acpref_protocol.base import UNIQUE, Date, JsonObject, Model, Opt, Refusal, Uri, text
+from acpref_protocol.base import UNIQUE, Date, JsonObject, Model, OneOf, Opt, Uri, text
 
 InterventionType = Literal["3ds", "biometric", "address_verification"]
 RequiredIntervention = Literal["3ds", "biometric"]
@@ -118,7 +118,7 @@ class Capabilities(Model):
     extensions: Opt[
         Annotated[
             Annotated[list[str], UNIQUE] | Annotated[list[ExtensionDeclaration], UNIQUE],
-            Refusal("Must be a list of distinct extension names or of distinct declarations"),
+            OneOf("Must be a list of distinct extension names or of distinct declarations"),
         ]
     ] = None
     """Extensions. An empty list is taken from agents and means the same as absence; it is never sent (EXT-08)."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from acpref_protocol.base import DateTime, JsonObject, Model, Opt, Uri, number
+from acpref_protocol.base import Composed, DateTime, JsonObject, Model, Opt, Uri, number
 from acpref_protocol.models.attribution import AffiliateAttribution
 from acpref_protocol.models.capabilities import Capabilities
 from acpref_protocol.models.common import (
@@ -110,11 +110,11 @@ class CheckoutSessionBase(Model):
     """The order, once the session is completed."""
 
 
-class CheckoutSession(CheckoutSessionBase):
+class CheckoutSession(Composed, CheckoutSessionBase):
     """What create, update, retrieve and cancel answer."""
 
 
-class CheckoutSessionWithOrder(CheckoutSessionBase):
+class CheckoutSessionWithOrder(Composed, CheckoutSessionBase):
     """What a successful completion answers."""
 
     order: Order

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 from typing_extensions import TypeAliasType
 
-from acpref_protocol.base import Currency, DateTime, Model, Opt, json_default, number
+from acpref_protocol.base import Currency, DateTime, Model, Opt, number
 
 _Refusal = Literal[
     "discount_code_expired",
@@ -71,7 +71,7 @@ class AppliedDiscount(Model):
     """Rule that is applied."""
     amount: Annotated[int, Field(ge=0)]
     """Minor units taken off in all."""
-    automatic: Opt[Annotated[bool, Field(json_schema_extra=json_default(False))]] = None
+    automatic: Opt[bool] = Field(default=None, json_schema_extra={"default": False})
     """Whether it came without a code; absent means no."""
     start: Opt[DateTime] = None
     """From when it holds."""

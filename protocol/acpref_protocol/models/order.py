@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from acpref_protocol.base import Currency, DateTime, Email, Inline, Model, OpenModel, Opt, Uri, json_default
+from acpref_protocol.base import Currency, DateTime, Email, Inline, Model, OpenModel, Opt, Uri
 from acpref_protocol.models.common import Address, Total
 
 
@@ -54,7 +54,7 @@ class OrderLineItemQuantity(Model):
     """Quantity of the purchase."""
     current: Annotated[int, Field(ge=0)]
     """Quantity after cancellations and returns."""
-    fulfilled: Opt[Annotated[int, Field(ge=0, json_schema_extra=json_default(0))]] = None
+    fulfilled: Opt[Annotated[int, Field(ge=0)]] = Field(default=None, json_schema_extra={"default": 0})
     """Quantity shipped, picked up or delivered; absent means none."""
 
 

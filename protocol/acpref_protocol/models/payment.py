@@ -115,8 +115,6 @@ class AuthenticationFlowPreference(Inline, Model):
 class AuthenticationMetadata(OpenModel):
     """What the agent needs from the seller to have the buyer authenticated by 3-D Secure."""
 
-    model_config = ConfigDict(json_schema_extra={"additionalProperties": True})
-
     acquirer_details: AcquirerDetails
     """The merchant at the card networks."""
     directory_server: Literal["american_express", "mastercard", "visa"]

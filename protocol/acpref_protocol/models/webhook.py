@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from acpref_protocol.base import Model, Opt
+from acpref_protocol.base import Composed, Model, Opt
 from acpref_protocol.models.order import Order
 
 
-class EventDataOrder(Order):
+class EventDataOrder(Composed, Order):
     """The whole order, never a part of it (WH-06, WH-07)."""
 
     type: Literal["order"]
