@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
+
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
 
 from acpref_merchant.domain import checkout
 from acpref_merchant.domain.item import Item
+from acpref_merchant.domain.presentation import PROTOCOL_VERSION
 from acpref_merchant.domain.session import Session
 from acpref_merchant.domain.shop import Shop
+from acpref_protocol import schemas
 from acpref_protocol.models import (
     CheckoutSession,
     CheckoutSessionCompleteRequest,
@@ -209,8 +216,10 @@ class World:
         return self
 
     def view(self, **more: Any) -> CheckoutSession:
-        """The session as shown now."""
-        return checkout.present(self.session, self.shop, self.items, self.now, **more)
+        """The session as shown now; everything that the tests look at is valid by the JSON Schema."""
+        shown = checkout.present(self.session, self.shop, self.items, self.now, **more)
+        assert_matches_schema(shown)
+        return shown
 
     def show(self) -> World:
         """Let the agent see the session: completion then charges what it saw."""
@@ -255,6 +264,25 @@ def totals(shown: CheckoutSession) -> dict[str, int]:
     found = {total.type: total.amount for total in shown.totals}
     assert len(found) == len(shown.totals)
     return found
+
+
+@cache
+def _validator() -> Draft202012Validator:
+    documents = [schemas.document(PROTOCOL_VERSION, name) for name in schemas.names(PROTOCOL_VERSION)]
+    registry: Registry[Any] = Registry().with_resources(
+        [(document["$id"], Resource.from_contents(document)) for document in documents]
+    )
+    reference = f"{schemas.identifier(PROTOCOL_VERSION, 'agentic_checkout')}#/$defs/CheckoutSession"
+    return Draft202012Validator({"$ref": reference}, registry=registry)
+
+
+def assert_matches_schema(shown: CheckoutSession) -> None:
+    """What is sent for ``shown`` is valid by the JSON Schema document, which knows nothing of the models."""
+    errors = [
+        f"{error.json_path}: {error.message}"
+        for error in _validator().iter_errors(json.loads(shown.to_json()))
+    ]
+    assert errors == []
 
 
 def said(shown: CheckoutSession, kind: str = "error") -> list[tuple[str, str | None]]:
