@@ -21,7 +21,6 @@ import structlog
 
 from acpref_merchant.clock import Clock, rfc3339, system_clock
 from acpref_merchant.store import outbox
-from acpref_merchant.store.errors import StoreError
 from acpref_merchant.store.store import Store, Tx
 from acpref_merchant.webhooks.endpoints import WebhookEndpoint
 from acpref_merchant.webhooks.retry import Answer, Jitter, full_jitter, next_attempt, retry_after_ms
@@ -85,7 +84,7 @@ class DeliveryWorker:
         self._timeout_seconds = timeout_seconds
         self._lease_ms = int(timeout_seconds * 1000) + LEASE_MARGIN_MS
         self._wake = asyncio.Event()
-        self._attempts: set[asyncio.Task[None]] = set()
+        self._attempts: dict[str, asyncio.Task[None]] = {}
         self._outcomes: list[_Outcome] = []
 
     def notify(self) -> None:
@@ -114,8 +113,8 @@ class DeliveryWorker:
                 self._wake.clear()
                 try:
                     await self._cycle()
-                except StoreError as error:
-                    log.warning("webhook_outbox_unavailable", error=str(error))
+                except Exception as error:  # noqa: BLE001 - whatever it was, the next cycle may succeed
+                    log.error("webhook_cycle_failed", kind=type(error).__name__, error=str(error))
                     await asyncio.sleep(FAILURE_PAUSE_SECONDS)
                     continue
                 if not self._outcomes:
@@ -131,13 +130,21 @@ class DeliveryWorker:
             return
 
     async def _stop(self) -> None:
-        attempts = list(self._attempts)
-        for attempt in attempts:
+        """Record what is known and give up the leases of the rest, which the receivers may see twice therefore."""
+        for attempt in self._attempts.values():
             attempt.cancel()
-        await asyncio.gather(*attempts, return_exceptions=True)
-        if self._outcomes:
-            outcomes, self._outcomes = self._outcomes, []
-            await self._store.run(lambda tx: self._record(tx, outcomes))
+        await asyncio.gather(*self._attempts.values(), return_exceptions=True)
+        abandoned, self._attempts = list(self._attempts), {}
+        outcomes, self._outcomes = self._outcomes, []
+        if not outcomes and not abandoned:
+            return
+
+        def record(tx: Tx) -> None:
+            self._record(tx, outcomes)
+            for event_id in abandoned:
+                outbox.retry(tx, event_id, self._clock(), "the sender was stopped")
+
+        await self._store.run(record)
 
     async def _cycle(self) -> Summary:
         """One transaction: record outcomes, take due events. Then start their attempts."""
@@ -155,9 +162,7 @@ class DeliveryWorker:
             self._outcomes = outcomes + self._outcomes
             raise
         for event in events:
-            attempt = asyncio.create_task(self._attempt(event))
-            self._attempts.add(attempt)
-            attempt.add_done_callback(self._attempts.discard)
+            self._attempts[event.id] = asyncio.create_task(self._attempt(event))
         return recorded
 
     def _record(self, tx: Tx, outcomes: list[_Outcome]) -> Summary:
@@ -193,6 +198,7 @@ class DeliveryWorker:
                 "webhook_not_delivered", event_id=event.id, order=event.order_id, reason=answer.detail
             )
         self._outcomes.append(_Outcome(event, answer, self._clock()))
+        del self._attempts[event.id]  # not when the task is done: the cycle that this wakes counts on it
         self._wake.set()
 
     async def _send(self, event: outbox.Event) -> Answer:
