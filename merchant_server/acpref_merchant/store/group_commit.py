@@ -29,7 +29,10 @@ class Lane:
     """A thread with a connection of its own that runs jobs batch by batch, in the order of their arrival."""
 
     def __init__(self, engine: Engine, *, name: str, batch_limit: int, read_only: bool) -> None:
-        self._pooled = engine.raw_connection()
+        try:
+            self._pooled = engine.raw_connection()
+        except sqlite3.Error as error:
+            raise StoreUnavailable(f"cannot open {engine.url.database}: {error}") from error
         connection = self._pooled.driver_connection
         assert isinstance(connection, sqlite3.Connection)  # noqa: S101 - the engine was made for this driver
         self._connection = connection

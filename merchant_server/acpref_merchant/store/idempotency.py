@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from acpref_merchant.store.statement import Statement, Tx, constant
+from acpref_merchant.store.statement import NO_OFFSET, ROW_LIMIT, Statement, Tx, constant
 from acpref_merchant.store.tables import IDEMPOTENCY as TABLE
 
 _C = TABLE.c
@@ -72,7 +72,7 @@ _EXPIRED = sa.select(_C.agent_id, _C.path, _C.key).where(_C.expires_at <= bindpa
 _PURGE = Statement(
     sa.delete(TABLE).where(
         sa.tuple_(_C.agent_id, _C.path, _C.key).in_(
-            _EXPIRED.order_by(_C.expires_at).limit(bindparam("row_limit", type_=sa.BigInteger))
+            _EXPIRED.order_by(_C.expires_at).limit(ROW_LIMIT).offset(NO_OFFSET)
         )
     )
 )

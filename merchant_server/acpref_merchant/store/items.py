@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, case
 
 from acpref_merchant.domain.item import Item
-from acpref_merchant.store.statement import InsertFunction, Row, Statement, Tx, storable
+from acpref_merchant.store.statement import NO_OFFSET, ROW_LIMIT, InsertFunction, Row, Statement, Tx, storable
 from acpref_merchant.store.tables import ITEM as TABLE
 
 _C = TABLE.c
@@ -52,7 +52,8 @@ _PAGE = Statement(
     sa.select(*_COLUMNS, _C.position)
     .where(sa.tuple_(_C.position, _C.id) > sa.tuple_(bindparam("after_position"), bindparam("after_id")))
     .order_by(_C.position, _C.id)
-    .limit(bindparam("row_limit", type_=sa.BigInteger))
+    .limit(ROW_LIMIT)
+    .offset(NO_OFFSET)
 )
 _COUNT = Statement(sa.select(sa.func.count()).select_from(TABLE))
 _IDS = Statement(sa.select(_C.id))

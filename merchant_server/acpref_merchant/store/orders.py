@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from acpref_merchant.store.errors import StoreError
-from acpref_merchant.store.statement import Statement, Tx, storable
+from acpref_merchant.store.statement import NO_OFFSET, ROW_LIMIT, Statement, Tx, storable
 from acpref_merchant.store.tables import ORDER as TABLE
 from acpref_merchant.store.tables import ORDER_NUMBER
 
@@ -51,7 +51,8 @@ _RECENT = Statement(
         sa.tuple_(_C.created_at, _C.id) < sa.tuple_(bindparam("before_created_at"), bindparam("before_id"))
     )
     .order_by(_C.created_at.desc(), _C.id.desc())
-    .limit(bindparam("row_limit", type_=sa.BigInteger))
+    .limit(ROW_LIMIT)
+    .offset(NO_OFFSET)
 )
 
 

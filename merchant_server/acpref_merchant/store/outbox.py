@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from acpref_merchant.store.statement import Statement, Tx, constant, storable
+from acpref_merchant.store.statement import NO_OFFSET, ROW_LIMIT, Statement, Tx, constant, storable
 from acpref_merchant.store.tables import OUTBOX as TABLE
 
 _C = TABLE.c
@@ -73,7 +73,8 @@ _DUE = (
         ),
     )
     .order_by(_C.next_attempt_at, _C.id)
-    .limit(bindparam("row_limit", type_=sa.BigInteger))
+    .limit(ROW_LIMIT)
+    .offset(NO_OFFSET)
     .with_for_update(skip_locked=True, of=TABLE)
     .cte("due")  # locked rows in a subquery could be found again; those of a CTE are found once
 )
@@ -115,7 +116,8 @@ _RECENT = Statement(
     sa.select(TABLE)
     .where(sa.or_(_C.state == bindparam("state"), bindparam("state", type_=sa.Text).is_(None)))
     .order_by(_C.created_at.desc(), _C.id.desc())
-    .limit(bindparam("row_limit", type_=sa.BigInteger))
+    .limit(ROW_LIMIT)
+    .offset(NO_OFFSET)
 )
 _COUNTS = Statement(sa.select(_C.state, sa.func.count()).group_by(_C.state))
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
-from acpref_merchant.store.statement import Statement, Tx, constant
+from acpref_merchant.store.statement import NO_OFFSET, ROW_LIMIT, Statement, Tx, constant
 from acpref_merchant.store.tables import PAYMENT as TABLE
 
 _C = TABLE.c
@@ -83,7 +83,8 @@ _LAPSED = (
     sa.select(_C.id)
     .where(_C.lease_until <= bindparam("now"), _C.status == bindparam("status"))
     .order_by(_C.lease_until)
-    .limit(bindparam("row_limit", type_=sa.BigInteger))
+    .limit(ROW_LIMIT)
+    .offset(NO_OFFSET)
     .with_for_update(skip_locked=True)
     .cte("lapsed")  # locked rows in a subquery could be found again; those of a CTE are found once
 )
@@ -210,6 +211,11 @@ def take_lease(tx: Tx, id: str, now: int, lease_until: int) -> Payment | None:
 def give_up_lease(tx: Tx, id: str, now: int) -> None:
     """Let the next who looks continue at once: the provider's answer is unknown."""
     tx.execute(_GIVE_UP_LEASE, payment_id=id, new_lease=now)
+
+
+def drop_lease(tx: Tx, id: str) -> None:
+    """Nothing is left to be done: the provider refused what was begun."""
+    tx.execute(_GIVE_UP_LEASE, payment_id=id, new_lease=None)
 
 
 def record_authorized(tx: Tx, id: str, provider_payment_id: str, now: int, *, captured: bool = False) -> bool:

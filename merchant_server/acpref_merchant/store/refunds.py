@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from acpref_merchant.store import payments
-from acpref_merchant.store.statement import Statement, Tx, constant
+from acpref_merchant.store.statement import NO_OFFSET, ROW_LIMIT, Statement, Tx, constant
 from acpref_merchant.store.tables import REFUND as TABLE
 
 _C = TABLE.c
@@ -46,7 +46,8 @@ _LAPSED = (
     sa.select(_C.id)
     .where(_C.lease_until <= bindparam("now"))
     .order_by(_C.lease_until)
-    .limit(bindparam("row_limit", type_=sa.BigInteger))
+    .limit(ROW_LIMIT)
+    .offset(NO_OFFSET)
     .with_for_update(skip_locked=True)
     .cte("lapsed")
 )

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal, Protocol, cast
 
 import psycopg
-from sqlalchemy import ColumnElement, Executable, Table, Text, literal_column
+from sqlalchemy import BigInteger, ColumnElement, Executable, Table, Text, bindparam, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
@@ -36,9 +36,14 @@ _INSERTS: dict[DialectName, InsertFunction] = {
     "postgresql": postgresql.insert,
 }
 
-# What the drivers raise when the statement was fine but the database was not: retried or reported, never a bug.
-_UNAVAILABLE = (sqlite3.OperationalError, psycopg.OperationalError, psycopg.InterfaceError)
 _CONSTRAINT = (sqlite3.IntegrityError, psycopg.IntegrityError)
+
+
+def _is_unavailable(error: Exception) -> bool:
+    """Whether the statement was fine but the database was not (locked, full, gone), as opposed to a bug of ours."""
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode != sqlite3.SQLITE_ERROR  # the code of wrong SQL
+    return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
 class Statement:
@@ -79,6 +84,13 @@ def constant(value: str | int) -> ColumnElement[Any]:
     if not value.isidentifier():
         raise ValueError(f"not a plain word: {value!r}")
     return literal_column(f"'{value}'", Text())
+
+
+ROW_LIMIT = bindparam("row_limit", type_=BigInteger)
+"""For ``limit``: how many rows at most."""
+
+NO_OFFSET = constant(0)
+"""Goes with ROW_LIMIT: the compiler for SQLite writes a missing OFFSET out, as a parameter without a name."""
 
 
 def storable(text: str) -> bool:
@@ -177,6 +189,6 @@ class Tx:
         self.close()
         if isinstance(error, _CONSTRAINT):
             return ConstraintViolation(str(error))
-        if isinstance(error, _UNAVAILABLE):
+        if _is_unavailable(error):
             return StoreUnavailable(str(error))
         return error

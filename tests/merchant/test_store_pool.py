@@ -1,0 +1,145 @@
+"""The pool on PostgreSQL: conflicts are run again, lost connections are replaced or reported."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+from tests.postgres import PostgreSQLServer
+
+from acpref_merchant.domain.item import Item
+from acpref_merchant.store import Store, StoreUnavailable, Tx, items, meta, open_store
+
+
+@pytest.fixture
+def postgres_store(postgres_store_url: str) -> Iterator[Store]:
+    store = open_store(postgres_store_url, pool_size=4)
+    yield store
+    store.close()
+
+
+def _terminate_others(url: str) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+
+
+def test_a_deadlock_is_run_again(postgres_store: Store) -> None:
+    """Two transactions take two rows in opposite order: PostgreSQL undoes one of them, and both get through."""
+    postgres_store.run_sync(lambda tx: (meta.put(tx, "a", "0"), meta.put(tx, "b", "0")))
+    barrier = threading.Barrier(2)
+    runs = {"ab": 0, "ba": 0}
+
+    def cross(first: str, second: str, tx: Tx) -> None:
+        runs[first + second] += 1
+        meta.put(tx, first, first + second)
+        if runs[first + second] == 1:
+            barrier.wait(10)
+        meta.put(tx, second, first + second)
+
+    async def scenario() -> None:
+        await asyncio.gather(
+            postgres_store.run(lambda tx: cross("a", "b", tx)),
+            postgres_store.run(lambda tx: cross("b", "a", tx)),
+        )
+
+    asyncio.run(scenario())
+    assert sorted(runs.values()) == [1, 2]
+    found = postgres_store.read_sync(lambda tx: (meta.get(tx, "a"), meta.get(tx, "b")))
+    assert found[0] == found[1]
+
+
+def test_idle_connections_that_the_server_closed_are_replaced(
+    postgres_store: Store, postgres_store_url: str
+) -> None:
+    async def scenario() -> None:
+        await asyncio.gather(*(postgres_store.run(lambda tx: meta.get(tx, "a")) for _ in range(8)))
+        await asyncio.to_thread(_terminate_others, postgres_store_url)
+        await asyncio.gather(*(postgres_store.run(lambda tx: meta.put(tx, "a", "1")) for _ in range(8)))
+
+    asyncio.run(scenario())
+    assert postgres_store.read_sync(lambda tx: meta.get(tx, "a")) == "1"
+
+
+def test_a_transaction_whose_connection_is_lost_before_its_commit_is_run_again(
+    postgres_store: Store, postgres_store_url: str
+) -> None:
+    runs = 0
+
+    def work(tx: Tx) -> None:
+        nonlocal runs
+        runs += 1
+        meta.put(tx, f"run{runs}", "1")
+        if runs == 1:
+            _terminate_others(postgres_store_url)
+        meta.put(tx, "done", "1")
+
+    postgres_store.run_sync(work)
+    found = postgres_store.read_sync(lambda tx: [meta.get(tx, key) for key in ("run1", "run2", "done")])
+    assert found == [None, "1", "1"]
+
+
+def test_a_connection_lost_twice_is_a_typed_error(postgres_store: Store, postgres_store_url: str) -> None:
+    def work(tx: Tx) -> None:
+        _terminate_others(postgres_store_url)
+        meta.put(tx, "a", "1")
+
+    with pytest.raises(StoreUnavailable):
+        postgres_store.run_sync(work)
+    assert postgres_store.read_sync(lambda tx: meta.get(tx, "a")) is None
+
+
+def test_a_connection_lost_during_the_commit_is_not_run_again(
+    postgres_store: Store, postgres_store_url: str
+) -> None:
+    """Whether it committed is unknown, so running it again could do it twice."""
+    runs = 0
+
+    def work(tx: Tx) -> None:
+        nonlocal runs
+        runs += 1
+        meta.put(tx, "a", "1")
+        _terminate_others(postgres_store_url)
+
+    with pytest.raises(StoreUnavailable, match="outcome unknown"):
+        postgres_store.run_sync(work)
+    assert runs == 1
+
+
+def test_a_server_that_is_gone_is_a_typed_error_and_its_return_is_noticed(
+    postgres_server: PostgreSQLServer, postgres_store: Store, postgres_store_url: str
+) -> None:
+    name = postgres_store_url.split("@/")[1].split("?")[0]
+    postgres_store.run_sync(lambda tx: meta.put(tx, "a", "1"))
+    with psycopg.connect(postgres_server.url("postgres"), autocommit=True) as admin:
+        admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        _terminate = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        admin.execute(_terminate, (name,))
+        with pytest.raises(StoreUnavailable):
+            postgres_store.run_sync(lambda tx: meta.put(tx, "a", "2"))
+        admin.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
+    assert postgres_store.read_sync(lambda tx: meta.get(tx, "a")) == "1"
+
+
+def test_a_lock_that_is_never_released_is_a_typed_error(
+    postgres_store_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("acpref_merchant.store.engine.LOCK_WAIT_MS", 50)
+    store = open_store(postgres_store_url)
+    store.run_sync(
+        lambda tx: items.replace_all(
+            tx, [Item(id="i", product_id="p", title="T", unit_amount=1, available=5)]
+        )
+    )
+    with psycopg.connect(postgres_store_url) as other:
+        other.execute("SELECT * FROM item FOR UPDATE")
+        with pytest.raises(StoreUnavailable, match="lock timeout"):
+            store.run_sync(lambda tx: items.reserve(tx, {"i": 1}))
+        other.rollback()
+    assert store.run_sync(lambda tx: items.reserve(tx, {"i": 1})) == []
+    store.close()

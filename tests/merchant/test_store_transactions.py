@@ -1,0 +1,288 @@
+"""The unit of work: all or nothing, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from pathlib import Path
+
+import pytest
+
+from acpref_merchant.store import (
+    ConstraintViolation,
+    Store,
+    StoreClosed,
+    StoreUnavailable,
+    Tx,
+    discount_uses,
+    meta,
+    open_store,
+    orders,
+)
+from acpref_merchant.store.errors import TransactionOver
+
+
+def _get(store: Store, key: str) -> str | None:
+    return store.read_sync(lambda tx: meta.get(tx, key))
+
+
+def _order(tx: Tx, number: str) -> None:
+    orders.insert(
+        tx,
+        id=f"o_{number}",
+        session_id="cs_1",
+        agent_id="a",
+        number=number,
+        status="created",
+        data="{}",
+        created_at=1,
+    )
+
+
+def test_what_a_transaction_writes_is_read_by_the_next_one(store: Store) -> None:
+    async def scenario() -> None:
+        assert await store.run(lambda tx: meta.put(tx, "a", "1")) is None
+        assert await store.read(lambda tx: meta.get(tx, "a")) == "1"
+        assert await store.run(lambda tx: meta.get(tx, "a")) == "1"
+
+    asyncio.run(scenario())
+    assert store.run_sync(lambda tx: meta.get(tx, "a")) == "1"
+    assert _get(store, "a") == "1"
+
+
+def test_an_exception_undoes_its_own_transaction_and_reaches_the_caller(store: Store) -> None:
+    def fail(tx: Tx) -> None:
+        meta.put(tx, "bad", "1")
+        raise LookupError("no such thing")
+
+    async def scenario() -> list[object]:
+        works = [store.run(lambda tx, n=n: meta.put(tx, f"good{n}", "1")) for n in range(4)]  # type: ignore[misc]
+        return await asyncio.gather(
+            works[0], works[1], store.run(fail), works[2], works[3], return_exceptions=True
+        )
+
+    results = asyncio.run(scenario())
+    assert [str(result) for result in results] == ["None", "None", "no such thing", "None", "None"]
+    assert isinstance(results[2], LookupError)
+    assert _get(store, "bad") is None
+    assert [_get(store, f"good{n}") for n in range(4)] == ["1"] * 4
+
+
+def test_a_broken_constraint_is_typed_and_undoes_the_transaction(store: Store) -> None:
+    def twice(tx: Tx) -> None:
+        meta.put(tx, "a", "1")
+        _order(tx, "1")
+        _order(tx, "2")
+
+    with pytest.raises(ConstraintViolation):
+        store.run_sync(twice)
+    assert _get(store, "a") is None
+    assert store.read_sync(lambda tx: orders.of_session(tx, "cs_1")) is None
+
+
+def test_a_failed_transaction_cannot_go_on_and_commit_the_rest(store: Store) -> None:
+    def swallow(tx: Tx) -> None:
+        _order(tx, "1")
+        with pytest.raises(ConstraintViolation):
+            _order(tx, "2")
+        meta.put(tx, "after", "1")
+
+    with pytest.raises(TransactionOver):
+        store.run_sync(swallow)
+    assert _get(store, "after") is None
+
+
+def test_a_transaction_is_of_no_use_after_its_function_returned(store: Store) -> None:
+    kept = store.run_sync(lambda tx: tx)
+    with pytest.raises(TransactionOver):
+        meta.put(kept, "late", "1")
+
+
+def test_a_read_cannot_write(store: Store) -> None:
+    with pytest.raises(Exception, match=r"(?i)read.?only"):
+        store.read_sync(lambda tx: meta.put(tx, "a", "1"))
+    assert _get(store, "a") is None
+    store.run_sync(lambda tx: meta.put(tx, "a", "2"))
+    assert _get(store, "a") == "2"
+
+
+def test_a_read_sees_one_state_from_beginning_to_end(store: Store) -> None:
+    store.run_sync(lambda tx: meta.put(tx, "a", "old"))
+
+    def look_twice(tx: Tx) -> tuple[str | None, str | None]:
+        first = meta.get(tx, "a")
+        writer = threading.Thread(target=store.run_sync, args=(lambda tx: meta.put(tx, "a", "new"),))
+        writer.start()
+        writer.join(10)
+        return first, meta.get(tx, "a")
+
+    assert store.read_sync(look_twice) == ("old", "old")
+    assert _get(store, "a") == "new"
+
+
+def test_the_work_of_a_cancelled_caller_is_done_all_the_same(store_url: str) -> None:
+    store = open_store(store_url, pool_size=1)
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        meta.put(tx, "slow", "done")
+
+    async def scenario() -> None:
+        tasks = [asyncio.ensure_future(store.run(slow))]
+        await asyncio.to_thread(begun.wait, 10)
+        tasks.append(asyncio.ensure_future(store.run(lambda tx: meta.put(tx, "queued", "done"))))
+        await asyncio.sleep(0)
+        for task in tasks:
+            task.cancel()
+        go_on.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert all(isinstance(result, asyncio.CancelledError) for result in results)
+        await store.run(lambda tx: None)
+        await store.aclose()
+
+    asyncio.run(scenario())
+    again = open_store(store_url)
+    assert (_get(again, "slow"), _get(again, "queued")) == ("done", "done")
+    again.close()
+
+
+def test_closing_finishes_what_is_queued_and_refuses_what_comes_after(store_url: str) -> None:
+    store = open_store(store_url, pool_size=1)
+
+    async def scenario() -> None:
+        begun, go_on = threading.Event(), threading.Event()
+
+        def hold(tx: Tx) -> None:
+            begun.set()
+            assert go_on.wait(10)
+
+        first = asyncio.ensure_future(store.run(hold))
+        await asyncio.to_thread(begun.wait, 10)
+        queued = [
+            asyncio.ensure_future(store.run(lambda tx, n=n: meta.put(tx, str(n), "1")))  # type: ignore[misc]
+            for n in range(100)
+        ]
+        await asyncio.sleep(0)
+        closing = asyncio.ensure_future(store.aclose())
+        go_on.set()
+        await asyncio.gather(first, closing, *queued)
+        with pytest.raises(StoreClosed):
+            await store.run(lambda tx: None)
+        with pytest.raises(StoreClosed):
+            store.read_sync(lambda tx: None)
+        await store.aclose()
+
+    asyncio.run(scenario())
+    again = open_store(store_url)
+    assert [_get(again, str(n)) for n in range(100)] == ["1"] * 100
+    again.close()
+
+
+def test_a_caller_whose_event_loop_is_gone_stops_nobody_else(store: Store) -> None:
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(tx: Tx) -> None:
+        begun.set()
+        assert go_on.wait(10)
+        meta.put(tx, "slow", "done")
+
+    loop = asyncio.new_event_loop()
+    task = loop.create_task(store.run(slow))
+    loop.run_until_complete(asyncio.to_thread(begun.wait, 10))
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        loop.run_until_complete(task)
+    loop.close()
+    go_on.set()
+    assert store.run_sync(lambda tx: "alive") == "alive"
+
+
+def test_stop_iteration_reaches_the_caller_as_an_error(store: Store) -> None:
+    async def scenario() -> None:
+        with pytest.raises(RuntimeError, match="StopIteration"):
+            await store.run(lambda tx: next(iter(())))
+
+    asyncio.run(scenario())
+
+
+def test_many_event_loops_and_threads_share_a_store(store: Store) -> None:
+    async def put(thread: int) -> None:
+        await asyncio.gather(
+            *(store.run(lambda tx, n=n: meta.put(tx, f"{thread}.{n}", "1")) for n in range(20))  # type: ignore[misc]
+        )
+
+    threads = [threading.Thread(target=lambda thread=thread: asyncio.run(put(thread))) for thread in range(4)]  # type: ignore[misc]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert all(_get(store, f"{thread}.{n}") == "1" for thread in range(4) for n in range(20))
+
+
+def test_two_stores_of_one_database_take_turns(store_url: str) -> None:
+    """Such as a server and a command of its operator."""
+    stores = [open_store(store_url), open_store(store_url)]
+
+    async def scenario() -> None:
+        await asyncio.gather(
+            *(
+                store.run(lambda tx, n=n, i=i: meta.put(tx, f"{i}.{n}", "1"))  # type: ignore[misc]
+                for n in range(50)
+                for i, store in enumerate(stores)
+            )
+        )
+
+    asyncio.run(scenario())
+    assert all(_get(stores[0], f"{i}.{n}") == "1" for n in range(50) for i in range(2))
+    for store in stores:
+        store.close()
+
+
+def test_a_database_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable):
+        open_store(f"sqlite:///{tmp_path}/missing/shop.db")
+    store = open_store(f"postgresql://postgres@/shop?host={tmp_path}")
+    with pytest.raises(StoreUnavailable):
+        store.run_sync(lambda tx: None)
+
+    async def scenario() -> None:
+        with pytest.raises(StoreUnavailable):
+            await store.read(lambda tx: None)
+        await store.aclose()
+
+    asyncio.run(scenario())
+
+
+def test_a_discount_code_is_used_by_no_more_sessions_than_allowed(store: Store) -> None:
+    async def scenario() -> list[bool]:
+        return await asyncio.gather(
+            *(store.run(lambda tx, n=n: discount_uses.use(tx, "TEN", f"cs_{n}", 10)) for n in range(30))  # type: ignore[misc]
+        )
+
+    assert sum(asyncio.run(scenario())) == 10
+    assert store.read_sync(lambda tx: discount_uses.count(tx, ["TEN", "OTHER"])) == {"TEN": 10, "OTHER": 0}
+
+
+def test_a_session_uses_a_code_once_and_can_give_it_back(store: Store) -> None:
+    def use(session: str) -> bool:
+        return store.run_sync(lambda tx: discount_uses.use(tx, "ONE", session, 1))
+
+    assert (use("cs_1"), use("cs_1"), use("cs_2")) == (True, True, False)
+    store.run_sync(lambda tx: discount_uses.give_back(tx, "cs_1"))
+    assert (use("cs_2"), use("cs_1")) == (True, False)
+    assert store.run_sync(lambda tx: discount_uses.use(tx, "FREE", "cs_1", None))
+
+
+def test_clearing_empties_every_table(store: Store) -> None:
+    def fill(tx: Tx) -> None:
+        meta.put(tx, "a", "1")
+        _order(tx, orders.next_number(tx, "o_1"))
+        discount_uses.use(tx, "TEN", "cs_1", None)
+
+    store.run_sync(fill)
+    store.run_sync(meta.clear)
+    assert _get(store, "a") is None
+    assert store.read_sync(lambda tx: orders.recent(tx, 10)) == []
+    assert store.read_sync(lambda tx: discount_uses.count(tx, ["TEN"])) == {"TEN": 0}
