@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import ipaddress
 import json
-import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -16,6 +15,7 @@ from typing import Any, TypeVar
 from urllib.parse import quote, urlsplit
 
 from acpref_agent import verification
+from acpref_agent.clock import seconds_since_1970
 from acpref_agent.exceptions import AcprefError, ProtocolViolation
 from acpref_agent.flow import Flow, Request, Response, Retry, decode, exchange
 from acpref_protocol import headers, versions
@@ -60,7 +60,7 @@ class Options:
     accept_language: str = "en-US"
     user_agent: str = "acpref-agent"
     new_id: Callable[[], str] = _uuid4
-    clock: Callable[[], float] = time.time
+    clock: Callable[[], float] = seconds_since_1970
     allow_http: bool = False
     feed_url: str | None = None
 
