@@ -56,7 +56,7 @@ class _Connection(asyncio.Protocol):
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
             self.abort(httpx.RemoteProtocolError("the server's answer is not HTTP/1.1"))
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         self._closed = True
         self._fail(
             httpx.RemoteProtocolError("the server closed the connection before its answer was complete")
@@ -80,16 +80,16 @@ class _Connection(asyncio.Protocol):
         if self._answer is not None and not self._answer.done():
             self._answer.set_result((status, self._headers, bytes(self._body)))
 
-    async def exchange(self, message: bytes, timeout: float | None) -> Answer:
-        """Send ``message`` and wait for the answer, at most ``timeout`` seconds."""
+    async def exchange(self, message: bytes, seconds: float | None) -> Answer:
+        """Send ``message`` and wait for the answer, at most ``seconds``."""
         assert self._transport is not None  # noqa: S101 - set before create_connection returns
         loop = asyncio.get_running_loop()
         self._begin()
         self._answer = loop.create_future()
         timer = (
             None
-            if timeout is None
-            else loop.call_later(timeout, self.abort, httpx.ReadTimeout("no answer in time"))
+            if seconds is None
+            else loop.call_later(seconds, self.abort, httpx.ReadTimeout("no answer in time"))
         )
         try:
             self._transport.write(message)
@@ -117,7 +117,7 @@ class _Connection(asyncio.Protocol):
 
 
 class LeanTransport(httpx.AsyncBaseTransport):
-    """Keep-alive connections to any origin. ``idle_seconds`` stays below the keep-alive time of common servers (5 s)."""
+    """Keep-alive connections to any origin. ``idle_seconds`` is shorter than common servers keep them (5 s)."""
 
     def __init__(self, *, max_connections: int = 100, idle_seconds: float = 4.0) -> None:
         self._idle: dict[Origin, list[_Connection]] = {}
@@ -163,13 +163,13 @@ class LeanTransport(httpx.AsyncBaseTransport):
             connection.abort(httpx.ReadError("idle for too long"))
         return None
 
-    async def _connect(self, origin: Origin, timeout: float | None) -> _Connection:
+    async def _connect(self, origin: Origin, seconds: float | None) -> _Connection:
         scheme, host, port = origin
         if scheme == b"https" and self._tls is None:
             self._tls = ssl.create_default_context()
             self._tls.minimum_version = ssl.TLSVersion.TLSv1_2
         try:
-            async with asyncio.timeout(timeout):
+            async with asyncio.timeout(seconds):
                 _, connection = await asyncio.get_running_loop().create_connection(
                     _Connection, host, port, ssl=self._tls if scheme == b"https" else None
                 )
