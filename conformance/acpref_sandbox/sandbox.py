@@ -17,6 +17,7 @@ from pydantic import SecretStr
 from starlette.datastructures import Headers
 
 from acpref_agent.webhooks import webhook_app
+from acpref_merchant.catalog.samples import sample
 from acpref_merchant.clock import ShiftedClock, rfc3339
 from acpref_merchant.domain.shop import Shop
 from acpref_merchant.http.app import create_app
@@ -32,7 +33,7 @@ from acpref_sandbox.management import Management
 from acpref_sandbox.servers import listen, serving, url_of
 from acpref_sandbox.target import TARGET_VERSION
 
-CATALOGS = Path(__file__).resolve().parents[2] / "catalogs"
+DEFAULT_CATALOG = sample("corner_shop")
 PSP_RATE_LIMIT_PER_MINUTE = 60
 
 
@@ -42,7 +43,7 @@ class Options:
 
     port: int = 8000
     database: str | None = None
-    catalog: Path = CATALOGS / "corner_shop"
+    catalog: Path = DEFAULT_CATALOG
     webhook_url: str | None = None
     limits: bool = False
 
@@ -132,7 +133,15 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=psp_url, trust_env=False))
         ready: list[Merchant] = []
 
+        forgotten: set[str] = set()
+
+        async def charges() -> list[dict[str, Any]]:
+            found = await _charges(http, tokens["merchant"])
+            return [charge for charge in found if charge["id"] not in forgotten]
+
         async def restore() -> None:
+            # The provider keeps its books for good, as a real one would; what was charged before is not shown again.
+            forgotten.update([charge["id"] for charge in await charges()])
             await asyncio.to_thread(start_afresh, ready[0].store, options.catalog, chosen.stock)
 
         management = Management(
@@ -140,7 +149,7 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
             clock=clock,
             restore=restore,
             arm=psp_app.state.faults.arm,
-            charges=lambda: _charges(http, tokens["merchant"]),
+            charges=charges,
             deliveries=receiver.deliveries,
         )
 
@@ -183,7 +192,16 @@ _TOKENS = ("agent", "other", "merchant", "webhook", "management")
 
 
 async def _charges(http: httpx.AsyncClient, token: str) -> list[dict[str, Any]]:
-    answer = await http.get("/v1/charges", headers={"Authorization": f"Bearer {token}"})
-    answer.raise_for_status()
-    found: list[dict[str, Any]] = answer.json()["charges"]
-    return found
+    """Every charge that the provider has seen."""
+    found: list[dict[str, Any]] = []
+    after = 0
+    while True:
+        answer = await http.get(
+            "/v1/charges", params={"after": after}, headers={"Authorization": f"Bearer {token}"}
+        )
+        answer.raise_for_status()
+        page = answer.json()
+        found += page["data"]
+        if page["next"] is None:
+            return found
+        after = page["next"]

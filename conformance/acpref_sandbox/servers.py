@@ -21,7 +21,13 @@ class StartError(Exception):
 
 
 class _Quiet(uvicorn.Server):
-    """A server that leaves the process's signals to the sandbox, which stops all of them in order."""
+    """A server that leaves the process's signals, and its end, to the sandbox, which stops all of them in order."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        try:
+            await super().startup(sockets)
+        except SystemExit:
+            raise StartError("a server did not come up; the log above says why") from None
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -57,6 +63,7 @@ async def serving(app: Any, sock: socket.socket) -> AsyncIterator[None]:
     """
     config = uvicorn.Config(
         app,
+        interface="asgi3",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -71,10 +78,9 @@ async def serving(app: Any, sock: socket.socket) -> AsyncIterator[None]:
             await asyncio.wait({running}, timeout=0.01)
             if running.done():
                 running.result()
-                raise StartError("a server stopped while it was starting; the log above says why")
         yield
     finally:
         server.should_exit = True
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, StartError):
             await running
         sock.close()

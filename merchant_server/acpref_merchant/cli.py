@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import structlog
 import typer
 import uvicorn
 from pydantic import ValidationError
@@ -13,6 +12,7 @@ from rich.console import Console
 
 from acpref_merchant import cli_orders
 from acpref_merchant.http.app import create_app
+from acpref_merchant.logs import log_to_stderr
 from acpref_merchant.serve import open_merchant
 from acpref_merchant.settings import (
     CONFIG_FILE_VARIABLE,
@@ -49,7 +49,7 @@ def serve(
         fail(str(error))
     if not settings.agents:
         fail('no agents: set ACPREF_AGENTS, such as \'[{"id": "agent", "token": "a long secret"}]\'')
-    structlog.configure(logger_factory=structlog.PrintLoggerFactory(), processors=log_processors())
+    log_to_stderr()
     uvicorn.run(
         create_app(lambda: open_merchant(settings)),
         host=settings.host,
@@ -77,15 +77,6 @@ def load_settings(config: Path | None, **overrides: object) -> Settings:
                 for problem in error.errors(include_input=False, include_url=False)
             )
         )
-
-
-def log_processors() -> list[structlog.typing.Processor]:
-    """One JSON object per log line, with the time in UTC."""
-    return [
-        structlog.processors.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.JSONRenderer(),
-    ]
 
 
 def fail(message: str) -> NoReturn:

@@ -1,0 +1,111 @@
+"""``acpref sandbox``: every party of a purchase in one foreground process."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import signal
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from acpref_merchant.catalog.problems import CatalogError
+from acpref_merchant.logs import log_to_stderr
+from acpref_merchant.store.errors import StoreError
+from acpref_sandbox.fixtures import NoFixturesError
+from acpref_sandbox.sandbox import DEFAULT_CATALOG, Options, Sandbox, open_sandbox
+from acpref_sandbox.servers import PortError, StartError
+from acpref_sandbox.target import write_target
+
+app = typer.Typer(add_completion=False)
+
+
+class Switch(StrEnum):
+    """On or off."""
+
+    ON = "on"
+    OFF = "off"
+
+
+class Risk(StrEnum):
+    """Modes of the risk hook."""
+
+    OFF = "off"
+    SHADOW = "shadow"
+    ENFORCE = "enforce"
+
+
+@app.command()
+def sandbox(
+    port: Annotated[
+        int, typer.Option(help="First of four ports on 127.0.0.1; 0 picks free ones.", min=0, max=65532)
+    ] = 8000,
+    database: Annotated[
+        str | None, typer.Option(help="Merchant database URL; a temporary file by default.")
+    ] = None,
+    catalog: Annotated[
+        Path, typer.Option(help="A catalog folder or a products.jsonl file.")
+    ] = DEFAULT_CATALOG,
+    webhook_url: Annotated[
+        str | None, typer.Option(help="Send order events here instead of the own receiver.")
+    ] = None,
+    risk: Annotated[Risk, typer.Option(help="Mode of the risk hook; only off is available yet.")] = Risk.OFF,
+    limits: Annotated[Switch, typer.Option(help="Rate limits of the payment provider.")] = Switch.OFF,
+    write_target_to: Annotated[
+        Path | None,
+        typer.Option("--write-target", help="Write the target file here when all parties answer."),
+    ] = None,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the target as JSON.")] = False,
+) -> None:
+    """Run seller, payment provider and webhook receiver until SIGTERM or Ctrl-C. For development only: no money moves."""
+    if risk is not Risk.OFF:
+        _fail(f"--risk {risk} is not available yet: leave it off")
+    options = Options(port, database, catalog, webhook_url, limits is Switch.ON)
+    log_to_stderr()
+    try:
+        asyncio.run(_run(options, write_target_to, json_output))
+    except (PortError, StartError, CatalogError, NoFixturesError, StoreError, ValueError, OSError) as error:
+        _fail(str(error))
+
+
+async def _run(options: Options, target_path: Path | None, json_output: bool) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with open_sandbox(options) as running:
+        if target_path is not None:
+            write_target(target_path, running.target)
+        if json_output:
+            typer.echo(json.dumps(running.target))
+        else:
+            _announce(running, target_path)
+        await stop.wait()
+
+
+def _announce(running: Sandbox, target_path: Path | None) -> None:
+    console = Console()
+    target = running.target
+    table = Table(
+        title="Sandbox: for development only, no money moves", title_justify="left", show_header=True
+    )
+    table.add_column("party")
+    table.add_column("URL")
+    table.add_column("bearer token")
+    table.add_row("seller", target["seller"]["base_url"], target["seller"]["token"])
+    table.add_row("payment provider", target["psp"]["base_url"], target["psp"]["token"])
+    table.add_row("webhook receiver", target["agent"]["base_url"], "(signed)")
+    table.add_row("management", target["management"]["base_url"], target["management"]["token"])
+    console.print(table)
+    if target_path is not None:
+        console.print(f"Target file: {target_path}", highlight=False)
+    console.print("Stop with Ctrl-C.")
+
+
+def _fail(message: str) -> NoReturn:
+    Console(stderr=True).print(f"acpref sandbox: {message}", highlight=False, markup=False, soft_wrap=True)
+    raise typer.Exit(2)
