@@ -293,6 +293,7 @@ __all__ = [
     "LocalDelivery",
     "PickupPlace",
     "Place",
+    "Rate",
     "ShippingRate",
     "Shop",
     "ShopLink",

@@ -8,13 +8,13 @@ before anything is charged. The stable package has no classes for shared payment
 from __future__ import annotations
 
 import re
-import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, cast
 
 import stripe
 
+from acpref_merchant.clock import system_clock
 from acpref_merchant.payments.port import (
     Authorized,
     ChargeRequest,
@@ -67,7 +67,7 @@ class StripeProvider:
         *,
         api_base: str | None = None,
         timeout_seconds: float = 10.0,
-        now: Callable[[], float] = time.time,
+        now: Callable[[], float] = lambda: system_clock() / 1000,
     ) -> None:
         self._http = stripe.HTTPXClient(timeout=timeout_seconds)
         self._client = stripe.StripeClient(
