@@ -15,44 +15,21 @@ from pydantic import TypeAdapter, ValidationError
 from acpref_merchant.clock import rfc3339
 from acpref_merchant.domain.assessment import Assessment
 from acpref_merchant.domain.discounts import Applied
-from acpref_merchant.domain.fulfillment import Goods, Source
+from acpref_merchant.domain.fulfillment import Goods
 from acpref_merchant.domain.item import Item
 from acpref_merchant.domain.negotiation import discounts_active, negotiate
+from acpref_merchant.domain.options import HOUR, option
 from acpref_merchant.domain.pricing import LinePrice, Price
 from acpref_merchant.domain.session import Session
-from acpref_merchant.domain.shop import (
-    DIGITAL_OPTION_ID,
-    Discount,
-    LocalDelivery,
-    PickupPlace,
-    ShippingRate,
-    Shop,
-    ShopLink,
-)
+from acpref_merchant.domain.shop import Discount, Shop, ShopLink
 from acpref_merchant.domain.taxes import Tax, is_exempt
 from acpref_protocol.base import Uri
 from acpref_protocol.markdown import contains_raw_html
-from acpref_protocol.models import (
-    Address,
-    CheckoutSession,
-    DeliveryWindow,
-    FulfillmentOption,
-    FulfillmentOptionDigital,
-    FulfillmentOptionLocalDelivery,
-    FulfillmentOptionPickup,
-    FulfillmentOptionShipping,
-    Link,
-    PickupLocation,
-    ServiceArea,
-    Total,
-)
+from acpref_protocol.models import CheckoutSession, Link
 from acpref_protocol.money import format_amount
 
 PROTOCOL_VERSION = "2026-04-17"
 """The newest version; the edge puts older ones into its answers."""
-
-_HOUR = 3_600_000
-_DAY = 24 * _HOUR
 
 Json = dict[str, Any]
 
@@ -71,7 +48,7 @@ def view(session: Session, shop: Shop, assessment: Assessment, now: int) -> Chec
             for index, (line, cost) in enumerate(zip(goods, price.lines, strict=True))
         ],
         "fulfillment_options": [
-            _option(offer.source, amount, shop.fulfillment.digital_title, now // _HOUR)
+            option(offer.source, amount, shop.fulfillment.digital_title, now // HOUR)
             for offer, amount in zip(price.offers, price.costs, strict=True)
         ],
         "selected_fulfillment_options": list(price.selected),
@@ -241,84 +218,6 @@ def _included(part: Tax, shop: Shop) -> str:
 
 def _total(kind: str, text: str, amount: int) -> Json:
     return {"type": kind, "display_text": text, "amount": amount}
-
-
-# --- fulfillment options --------------------------------------------------------------------------------------------
-
-
-@lru_cache(maxsize=4096)
-def _option(source: Source, amount: int, digital_title: str, hour: int) -> FulfillmentOption:
-    """An offer as an option (FUL-04 to FUL-06) in the given hour since 1970.
-
-    Times are whole days or hours, so that an option stays the same for a while and can be shared by sessions.
-    """
-    match source:
-        case ShippingRate() as rate:
-            today = hour * _HOUR // _DAY * _DAY
-            return FulfillmentOptionShipping(
-                type="shipping",
-                id=rate.id,
-                title=rate.title,
-                description=rate.description or _days(rate),
-                carrier=rate.carrier,
-                earliest_delivery_time=rfc3339(today + rate.min_days * _DAY),
-                latest_delivery_time=rfc3339(today + (rate.max_days + 1) * _DAY - 1000),
-                totals=_option_totals("Shipping", amount),
-            )
-        case PickupPlace() as spot:
-            ready = (hour + 1 + spot.ready_hours) * _HOUR
-            return FulfillmentOptionPickup(
-                type="pickup",
-                id=spot.id,
-                title=spot.title,
-                description=spot.description or f"Pick up at {spot.place.name}",
-                location=PickupLocation(
-                    name=spot.place.name,
-                    address=Address(**spot.place.model_dump()),
-                    phone=spot.phone,
-                    instructions=spot.instructions,
-                ),
-                pickup_type=spot.pickup_type,
-                ready_by=rfc3339(ready),
-                pickup_by=rfc3339(ready + spot.hold_days * _DAY),
-                totals=_option_totals("Pickup", amount),
-            )
-        case LocalDelivery() as delivery:
-            start = (hour + 1 + delivery.starts_in_hours) * _HOUR
-            return FulfillmentOptionLocalDelivery(
-                type="local_delivery",
-                id=delivery.id,
-                title=delivery.title,
-                description=delivery.description or "Delivered by the shop",
-                delivery_window=DeliveryWindow(
-                    start=rfc3339(start), end=rfc3339(start + delivery.window_hours * _HOUR)
-                ),
-                service_area=ServiceArea(
-                    radius_miles=delivery.radius_miles, center_postal_code=delivery.center_postal_code
-                ),
-                totals=_option_totals("Local delivery", amount),
-            )
-        case None:
-            return FulfillmentOptionDigital(
-                type="digital",
-                id=DIGITAL_OPTION_ID,
-                title=digital_title,
-                description="Available as soon as the order is paid",
-                totals=_option_totals("Digital delivery", amount),
-            )
-
-
-def _option_totals(text: str, amount: int) -> list[Total]:
-    return [
-        Total(type="fulfillment", display_text=text, amount=amount),
-        Total(type="total", display_text="Total", amount=amount),
-    ]
-
-
-def _days(rate: ShippingRate) -> str:
-    if rate.min_days == rate.max_days:
-        return f"Arrives in {rate.max_days} day{'' if rate.max_days == 1 else 's'}"
-    return f"Arrives in {rate.min_days} to {rate.max_days} days"
 
 
 # --- discounts ------------------------------------------------------------------------------------------------------
