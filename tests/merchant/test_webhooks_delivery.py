@@ -160,13 +160,13 @@ async def working(
         )
 
 
-def test_an_event_is_posted_signed_and_recorded_as_delivered(store: Store) -> None:
+def test_an_event_is_posted_signed_and_recorded_as_delivered(sqlite_store: Store) -> None:
     """WH-01, WH-02, WH-04, WH-13."""
-    add_order(store, "a")
-    event_id = add_event(store, "a", 1)
+    add_order(sqlite_store, "a")
+    event_id = add_event(sqlite_store, "a", 1)
 
     async def scenario() -> None:
-        async with receiving(lambda _: 200) as receiver, working(store, receiver.port) as worker:
+        async with receiving(lambda _: 200) as receiver, working(sqlite_store, receiver.port) as worker:
             assert await worker.run_once() == Summary(delivered=1)
             assert await worker.run_once() == Summary()
             (delivery,) = receiver.seen
@@ -178,21 +178,21 @@ def test_an_event_is_posted_signed_and_recorded_as_delivered(store: Store) -> No
             assert signed == NOW // 1000
 
     asyncio.run(scenario())
-    event = event_of(store, event_id)
+    event = event_of(sqlite_store, event_id)
     assert (event.state, event.delivered_at) == ("delivered", NOW)
 
 
-def test_every_attempt_has_a_fresh_signature_and_the_same_request_id(store: Store) -> None:
+def test_every_attempt_has_a_fresh_signature_and_the_same_request_id(sqlite_store: Store) -> None:
     """WH-04, WH-13."""
-    add_order(store, "a")
-    event_id = add_event(store, "a", 1)
+    add_order(sqlite_store, "a")
+    event_id = add_event(sqlite_store, "a", 1)
     clock = Clock()
     answers = iter([503, RESET, CUT, 429, 200])
 
     async def scenario() -> list[Delivery]:
         async with (
             receiving(lambda _: next(answers)) as receiver,
-            working(store, receiver.port, clock) as worker,
+            working(sqlite_store, receiver.port, clock) as worker,
         ):
             for _ in range(4):
                 assert await worker.run_once() == Summary(retried=1)
@@ -207,13 +207,13 @@ def test_every_attempt_has_a_fresh_signature_and_the_same_request_id(store: Stor
     for index, delivery in enumerate(seen):
         at = NOW // 1000 + index * 3600
         assert verify_webhook(SECRET, delivery.body, delivery.headers["merchant-signature"], at) == at
-    assert event_of(store, event_id).attempts == 4
+    assert event_of(sqlite_store, event_id).attempts == 4
 
 
-def test_a_receiver_that_hangs_is_left_and_tried_again_without_holding_up_others(store: Store) -> None:
+def test_a_receiver_that_hangs_is_left_and_tried_again_without_holding_up_others(sqlite_store: Store) -> None:
     for order in ("a", "b", "c"):
-        add_order(store, order)
-        add_event(store, order, 1)
+        add_order(sqlite_store, order)
+        add_event(sqlite_store, order, 1)
 
     async def scenario() -> None:
         def script(delivery: Delivery) -> int:
@@ -221,27 +221,27 @@ def test_a_receiver_that_hangs_is_left_and_tried_again_without_holding_up_others
 
         async with (
             receiving(script) as receiver,
-            working(store, receiver.port, timeout_seconds=0.3) as worker,
+            working(sqlite_store, receiver.port, timeout_seconds=0.3) as worker,
         ):
             assert await worker.run_once() == Summary(delivered=2, retried=1)
 
     asyncio.run(scenario())
-    assert event_of(store, "evt_a_001").last_error == "no complete answer within 0.3 s"
+    assert event_of(sqlite_store, "evt_a_001").last_error == "no complete answer within 0.3 s"
 
 
-def test_an_unreachable_receiver_is_tried_again(store: Store) -> None:
-    add_order(store, "a")
-    event_id = add_event(store, "a", 1)
+def test_an_unreachable_receiver_is_tried_again(sqlite_store: Store) -> None:
+    add_order(sqlite_store, "a")
+    event_id = add_event(sqlite_store, "a", 1)
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
 
         async def scenario() -> None:
-            async with working(store, port) as worker:
+            async with working(sqlite_store, port) as worker:
                 assert await worker.run_once() == Summary(retried=1)
 
         asyncio.run(scenario())
-    event = event_of(store, event_id)
+    event = event_of(sqlite_store, event_id)
     assert (event.state, event.next_attempt_at) == ("pending", NOW + 1000)
     assert "ConnectError" in (event.last_error or "")
 
@@ -279,54 +279,57 @@ def test_events_of_one_order_arrive_in_order_whatever_fails(store: Store) -> Non
         assert [number for name, number in accepted if name == order] == [1, 2, 3, 4, 5]
 
 
-def test_retry_after_is_honoured(store: Store) -> None:
+def test_retry_after_is_honoured(sqlite_store: Store) -> None:
     """WH-13."""
-    add_order(store, "a")
-    event_id = add_event(store, "a", 1)
+    add_order(sqlite_store, "a")
+    event_id = add_event(sqlite_store, "a", 1)
 
     async def scenario() -> None:
-        async with receiving(lambda _: 429) as receiver, working(store, receiver.port) as worker:
+        async with receiving(lambda _: 429) as receiver, working(sqlite_store, receiver.port) as worker:
             receiver.extra_headers = "Retry-After: 120\r\n"
             await worker.run_once()
 
     asyncio.run(scenario())
-    assert event_of(store, event_id).next_attempt_at == NOW + 120_000
+    assert event_of(sqlite_store, event_id).next_attempt_at == NOW + 120_000
 
 
-def test_redirects_are_not_followed(store: Store) -> None:
-    add_order(store, "a")
-    event_id = add_event(store, "a", 1)
+def test_redirects_are_not_followed(sqlite_store: Store) -> None:
+    add_order(sqlite_store, "a")
+    event_id = add_event(sqlite_store, "a", 1)
 
     async def scenario() -> None:
         async with receiving(lambda _: 200) as other, receiving(lambda _: 307) as receiver:
             receiver.extra_headers = f"Location: http://127.0.0.1:{other.port}/elsewhere\r\n"
-            async with working(store, receiver.port) as worker:
+            async with working(sqlite_store, receiver.port) as worker:
                 assert await worker.run_once() == Summary(retried=1)
             assert not other.seen
 
     asyncio.run(scenario())
-    assert event_of(store, event_id).last_error == "answered 307"
+    assert event_of(sqlite_store, event_id).last_error == "answered 307"
 
 
-def test_a_long_answer_is_not_read_to_its_end(store: Store) -> None:
-    add_order(store, "a")
-    event_id = add_event(store, "a", 1)
+def test_a_long_answer_is_not_read_to_its_end(sqlite_store: Store) -> None:
+    add_order(sqlite_store, "a")
+    event_id = add_event(sqlite_store, "a", 1)
 
     async def scenario() -> None:
-        async with receiving(lambda _: "x" * 50_000_000) as receiver, working(store, receiver.port) as worker:
+        async with (
+            receiving(lambda _: "x" * 50_000_000) as receiver,
+            working(sqlite_store, receiver.port) as worker,
+        ):
             assert await worker.run_once() == Summary(delivered=1)
 
     asyncio.run(scenario())
-    assert event_of(store, event_id).state == "delivered"
+    assert event_of(sqlite_store, event_id).state == "delivered"
 
 
-def test_connections_are_used_again(store: Store) -> None:
-    add_order(store, "a")
+def test_connections_are_used_again(sqlite_store: Store) -> None:
+    add_order(sqlite_store, "a")
     for number in range(1, 21):
-        add_event(store, "a", number)
+        add_event(sqlite_store, "a", number)
 
     async def scenario() -> None:
-        async with receiving(lambda _: 200) as receiver, working(store, receiver.port) as worker:
+        async with receiving(lambda _: 200) as receiver, working(sqlite_store, receiver.port) as worker:
             assert await worker.run_once() == Summary(delivered=20)
             assert receiver.connections == 1
 
@@ -359,16 +362,19 @@ def test_an_event_given_up_is_dead_can_be_replayed_and_holds_up_nothing(store: S
     asyncio.run(scenario())
 
 
-def test_a_receiver_that_stays_away_for_a_day_ends_in_a_dead_letter(store: Store) -> None:
+def test_a_receiver_that_stays_away_for_a_day_ends_in_a_dead_letter(sqlite_store: Store) -> None:
     """WH-13."""
-    add_order(store, "a")
-    event_id = add_event(store, "a", 1)
+    add_order(sqlite_store, "a")
+    event_id = add_event(sqlite_store, "a", 1)
     clock = Clock()
 
     async def scenario() -> None:
-        async with receiving(lambda _: 503) as receiver, working(store, receiver.port, clock) as worker:
-            while event_of(store, event_id).state == "pending":
-                clock.now = event_of(store, event_id).next_attempt_at
+        async with (
+            receiving(lambda _: 503) as receiver,
+            working(sqlite_store, receiver.port, clock) as worker,
+        ):
+            while event_of(sqlite_store, event_id).state == "pending":
+                clock.now = event_of(sqlite_store, event_id).next_attempt_at
                 await worker.run_once()
             assert clock.now - NOW >= PATIENCE_MS
             assert 12 <= len(receiver.seen) < 60
@@ -376,25 +382,25 @@ def test_a_receiver_that_stays_away_for_a_day_ends_in_a_dead_letter(store: Store
     asyncio.run(scenario())
 
 
-def test_an_agent_without_a_receiver_leaves_a_dead_letter(store: Store) -> None:
-    add_order(store, "a")
-    store.run_sync(
+def test_an_agent_without_a_receiver_leaves_a_dead_letter(sqlite_store: Store) -> None:
+    add_order(sqlite_store, "a")
+    sqlite_store.run_sync(
         lambda tx: outbox.append(
             tx, id="evt_x", order_id="a", agent_id="mute", type="order_create", body=b"{}", now=NOW
         )
     )
 
     async def scenario() -> None:
-        async with working(store, 1) as worker:
+        async with working(sqlite_store, 1) as worker:
             assert await worker.run_once() == Summary(dead=1)
 
     asyncio.run(scenario())
-    assert event_of(store, "evt_x").last_error == "agent mute has no webhook endpoint"
+    assert event_of(sqlite_store, "evt_x").last_error == "agent mute has no webhook endpoint"
 
 
-def test_a_waiting_worker_delivers_at_once_when_told(store: Store) -> None:
+def test_a_waiting_worker_delivers_at_once_when_told(sqlite_store: Store) -> None:
     """WH-01: order_create right after completion."""
-    add_order(store, "a")
+    add_order(sqlite_store, "a")
 
     async def scenario() -> None:
         arrived = asyncio.Event()
@@ -403,12 +409,12 @@ def test_a_waiting_worker_delivers_at_once_when_told(store: Store) -> None:
             arrived.set()
             return 200
 
-        async with receiving(script) as receiver, working(store, receiver.port) as worker:
+        async with receiving(script) as receiver, working(sqlite_store, receiver.port) as worker:
             running = asyncio.create_task(worker.run_forever())
             loop = asyncio.get_running_loop()
             for number in range(1, 4):
                 arrived.clear()
-                await loop.run_in_executor(None, add_event, store, "a", number)
+                await loop.run_in_executor(None, add_event, sqlite_store, "a", number)
                 worker.notify()
                 async with asyncio.timeout(0.8):  # less than the poll takes
                     await arrived.wait()
@@ -420,10 +426,10 @@ def test_a_waiting_worker_delivers_at_once_when_told(store: Store) -> None:
 
 
 def test_events_of_other_processes_are_found_by_polling(
-    store: Store, monkeypatch: pytest.MonkeyPatch
+    sqlite_store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("acpref_merchant.webhooks.delivery.POLL_SECONDS", 0.02)
-    add_order(store, "a")
+    add_order(sqlite_store, "a")
 
     async def scenario() -> None:
         arrived = asyncio.Event()
@@ -432,9 +438,9 @@ def test_events_of_other_processes_are_found_by_polling(
             arrived.set()
             return 200
 
-        async with receiving(script) as receiver, working(store, receiver.port) as worker:
+        async with receiving(script) as receiver, working(sqlite_store, receiver.port) as worker:
             running = asyncio.create_task(worker.run_forever())
-            await asyncio.get_running_loop().run_in_executor(None, add_event, store, "a", 1)
+            await asyncio.get_running_loop().run_in_executor(None, add_event, sqlite_store, "a", 1)
             async with asyncio.timeout(5):
                 await arrived.wait()
             running.cancel()
@@ -444,10 +450,10 @@ def test_events_of_other_processes_are_found_by_polling(
     asyncio.run(scenario())
 
 
-def test_no_more_attempts_run_at_once_than_allowed(store: Store) -> None:
+def test_no_more_attempts_run_at_once_than_allowed(sqlite_store: Store) -> None:
     for index in range(12):
-        add_order(store, f"o{index:02}")
-        add_event(store, f"o{index:02}", 1)
+        add_order(sqlite_store, f"o{index:02}")
+        add_event(sqlite_store, f"o{index:02}", 1)
 
     async def scenario() -> None:
         running = peak = 0
@@ -463,7 +469,10 @@ def test_no_more_attempts_run_at_once_than_allowed(store: Store) -> None:
             running -= 1
             return 200
 
-        async with receiving(script) as receiver, working(store, receiver.port, concurrency=4) as worker:
+        async with (
+            receiving(script) as receiver,
+            working(sqlite_store, receiver.port, concurrency=4) as worker,
+        ):
             assert await worker.run_once() == Summary(delivered=12)
         assert peak == 4
 
