@@ -1,7 +1,7 @@
 """The store on PostgreSQL: a pool of worker threads, one transaction per function.
 
 A transaction that PostgreSQL undid for the sake of another one (serialization failure, deadlock) is run again, a few
-times. So is one whose connection was lost before the commit was sent, once, because nothing of it can have happened.
+times. So is one whose connection was lost before the commit was sent, because nothing of it can have happened.
 """
 
 from __future__ import annotations
@@ -74,27 +74,19 @@ class Pool:
         deliver((outcome,))
 
     def _transact(self, function: Callable[[Tx], T], *, read_only: bool) -> T:
-        lost = False
         attempt = 1
         while True:
             try:
                 return self._once(function, read_only)
-            except _LostBeforeCommit:
-                if lost:
-                    raise
-                lost = True
-                # Whatever closed this connection (a restart, a failover) has closed the idle ones beside it.
-                self._engine.dispose()
             except StoreUnavailable as error:
-                if attempt == _ATTEMPTS or not is_retriable(error.__cause__):
+                again = isinstance(error, _LostBeforeCommit) or is_retriable(error.__cause__)
+                if not again or attempt == _ATTEMPTS:
                     raise
                 time.sleep(_FIRST_PAUSE_SECONDS * 2**attempt)
                 attempt += 1
 
     def _once(self, function: Callable[[Tx], T], read_only: bool) -> T:
-        pooled = self._connect()
-        connection = pooled.driver_connection
-        assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the engine was made for this driver
+        pooled, connection = self._connect()
         committing = False
         tx: Tx | None = None
         try:
@@ -122,11 +114,28 @@ class Pool:
                 tx.close()
             pooled.close()
 
-    def _connect(self) -> PoolProxiedConnection:
-        try:
-            return self._engine.raw_connection()
-        except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error) as error:
-            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
+    def _connect(self) -> tuple[PoolProxiedConnection, psycopg.Connection[Any]]:
+        """A connection of the pool. Those that the server has closed meanwhile are thrown away."""
+        while True:
+            try:
+                pooled = self._engine.raw_connection()
+            except (sqlalchemy.exc.DBAPIError, sqlalchemy.exc.TimeoutError, psycopg.Error) as error:
+                raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
+            connection = pooled.driver_connection
+            assert isinstance(connection, psycopg.Connection)  # noqa: S101 - the engine was made for this driver
+            if not _hung_up(connection):
+                return pooled, connection
+            pooled.invalidate()
+
+
+def _hung_up(connection: psycopg.Connection[Any]) -> bool:
+    """Whether the server has closed an idle connection, as far as this side has heard. Costs no round trip."""
+    try:
+        connection.pgconn.consume_input()  # its last words
+        connection.pgconn.consume_input()  # and the end
+    except psycopg.OperationalError:
+        return True
+    return connection.closed
 
 
 def _set_mode(connection: psycopg.Connection[Any], *, read_only: bool) -> None:
