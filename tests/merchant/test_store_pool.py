@@ -84,7 +84,9 @@ def test_a_transaction_whose_connection_is_lost_before_its_commit_is_run_again(
     assert found == [None, "1", "1"]
 
 
-def test_a_connection_lost_every_time_is_a_typed_error(postgres_store: Store, postgres_store_url: str) -> None:
+def test_a_connection_lost_every_time_is_a_typed_error(
+    postgres_store: Store, postgres_store_url: str
+) -> None:
     def work(tx: Tx) -> None:
         _terminate_others(postgres_store_url)
         meta.put(tx, "a", "1")

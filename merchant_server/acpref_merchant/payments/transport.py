@@ -62,6 +62,11 @@ class _Connection(asyncio.Protocol):
             httpx.RemoteProtocolError("the server closed the connection before its answer was complete")
         )
 
+    def on_message_begin(self) -> None:
+        if self._answer is None or self._answer.done():  # a second answer on the heels of the first
+            self._headers, self._body = [], bytearray()
+            self.abort(httpx.RemoteProtocolError("the server spoke without being asked"))
+
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name, value))
 
@@ -117,13 +122,18 @@ class _Connection(asyncio.Protocol):
 
 
 class LeanTransport(httpx.AsyncBaseTransport):
-    """Keep-alive connections to any origin. ``idle_seconds`` is shorter than common servers keep them (5 s)."""
+    """Keep-alive connections to any origin. ``idle_seconds`` is shorter than common servers keep them (5 s).
 
-    def __init__(self, *, max_connections: int = 100, idle_seconds: float = 4.0) -> None:
+    ``tls`` replaces the system's trusted authorities, for a service with a private one.
+    """
+
+    def __init__(
+        self, *, max_connections: int = 100, idle_seconds: float = 4.0, tls: ssl.SSLContext | None = None
+    ) -> None:
         self._idle: dict[Origin, list[_Connection]] = {}
         self._idle_seconds = idle_seconds
         self._slots = asyncio.Semaphore(max_connections)
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """One exchange. Raises httpx's transport errors."""
