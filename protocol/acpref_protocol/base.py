@@ -9,13 +9,14 @@ Every format check is a regular expression of the compiled validator: validating
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Optional, TypeVar, cast
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     GetCoreSchemaHandler,
     GetJsonSchemaHandler,
+    SerializerFunctionWrapHandler,
     WithJsonSchema,
 )
 from pydantic.json_schema import JsonSchemaValue
@@ -63,10 +64,25 @@ class Model(_Members):
     model_config = ConfigDict(extra="forbid")
 
 
+def _write_with_nulls(model: BaseModel, write: SerializerFunctionWrapHandler) -> Any:
+    """What ``exclude_none`` leaves, and the unknown members that are null: there absence would say something else."""
+    written = write(model)
+    for name, value in (model.__pydantic_extra__ or {}).items():
+        if value is None:
+            written[name] = None
+    return written
+
+
 class OpenModel(_Members):
-    """An object to which anybody may add members: unknown ones are kept and written again unchanged."""
+    """An object to which anybody may add members: unknown ones are kept and written again unchanged, even null."""
 
     model_config = ConfigDict(extra="allow")
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema: Any = handler(source)
+        schema["serialization"] = core_schema.wrap_serializer_function_ser_schema(_write_with_nulls)
+        return cast("CoreSchema", schema)
 
 
 class Inline:

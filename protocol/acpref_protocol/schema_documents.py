@@ -53,8 +53,9 @@ class Document:
     uses: str | None = None
 
 
-def _types(*modules: ModuleType) -> dict[str, Any]:
-    """Every type with a name that ``modules`` define."""
+def _types(*modules: ModuleType, **published: type[BaseModel]) -> dict[str, Any]:
+    """Every type with a name that ``modules`` define, and ``published``: types that go by another name here."""
+    renamed = set(published.values())
     return {
         name: kind
         for module in modules
@@ -62,7 +63,8 @@ def _types(*modules: ModuleType) -> dict[str, Any]:
         if getattr(kind, "__module__", None) == module.__name__
         and not name.startswith("_")
         and (isinstance(kind, TypeAliasType) or _is_named(kind))
-    }
+        and kind not in renamed
+    } | published
 
 
 def _is_named(kind: Any) -> bool:
@@ -109,26 +111,29 @@ def _v2026_04_17(version: str) -> dict[str, Document]:
                 order,
                 payment,
                 unused,
-            )
-            | {"Error": error.ErrorBody},
+                Error=error.ErrorBody,
+            ),
         ),
         "cart": Document(f"Carts, version {version}", _types(cart), uses="agentic_checkout"),
         "delegate_authentication": Document(
             f"Delegate authentication, version {version}",
-            {
-                **_without("ThreeDs", _types(delegate_authentication)),
-                "Address": delegate_payment.BillingAddress,
-                "AuthenticationResult": delegate_authentication.ThreeDsResult,
-                "Error": delegate_authentication.DelegateAuthenticationError,
-            },
+            _without(
+                "ThreeDs",
+                _types(
+                    delegate_authentication,
+                    Address=delegate_payment.BillingAddress,
+                    AuthenticationResult=delegate_authentication.ThreeDsResult,
+                    Error=delegate_authentication.DelegateAuthenticationError,
+                ),
+            ),
         ),
         "delegate_payment": Document(
             f"Delegate payment, version {version}",
-            {
-                **_types(delegate_payment),
-                "Address": delegate_payment.BillingAddress,
-                "Error": delegate_payment.DelegatePaymentError,
-            },
+            _types(
+                delegate_payment,
+                Address=delegate_payment.BillingAddress,
+                Error=delegate_payment.DelegatePaymentError,
+            ),
         ),
         "discount": Document(
             f"Discount extension, version {version}",
