@@ -1,0 +1,206 @@
+"""Items and their stock: nobody buys a unit that somebody else has."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from acpref_merchant.domain.item import Item
+from acpref_merchant.store import Store, items
+
+
+def item(name: str, *, stock: int | None = 10, price: int = 500, title: str = "Thing") -> Item:
+    return Item(id=name, product_id=f"p_{name}", title=title, unit_amount=price, available=stock)
+
+
+def _import(store: Store, *rows: Item, keep_stock: bool = True) -> int:
+    return store.run_sync(lambda tx: items.replace_all(tx, rows, keep_stock=keep_stock))
+
+
+def _available(store: Store, *ids: str) -> list[int | None]:
+    found = store.read_sync(lambda tx: items.load(tx, ids))
+    return [found[name].available for name in ids]
+
+
+def test_items_come_back_as_they_were_stored(store: Store) -> None:
+    rich = Item(
+        id="sku_1",
+        product_id="p_1",
+        title="Shirt, rosé",
+        variant_title="M",
+        tags=("a", "b"),
+        images=("https://shop.example/1.png",),
+        unit_amount=1999,
+        list_amount=2999,
+        fulfillment=("shipping", "pickup"),
+        weight_grams=300,
+        max_quantity_per_order=3,
+        available=7,
+    )
+    plain = item("sku_2", stock=None)
+    assert _import(store, rich, plain) == 2
+    assert store.read_sync(lambda tx: items.load(tx, ["sku_2", "sku_1", "sku_1", "none"])) == {
+        "sku_1": rich,
+        "sku_2": plain,
+    }
+
+
+def test_any_number_of_items_can_be_loaded_at_once(store: Store) -> None:
+    _import(store, *(item(f"i{n}") for n in range(300)))
+    for count in (0, 1, 2, 3, 33, 64, 65, 100, 101, 300):
+        wanted = [f"i{n}" for n in range(count)]
+        assert sorted(store.read_sync(lambda tx: items.load(tx, wanted))) == sorted(wanted)  # noqa: B023 - run at once
+
+
+def test_names_that_no_database_can_hold_are_unknown_items(store: Store) -> None:
+    _import(store, item("a"))
+    bad = ["a\x00", "\ud800", "é"]
+    assert store.read_sync(lambda tx: items.load(tx, bad)) == {}
+    assert store.run_sync(lambda tx: items.reserve(tx, dict.fromkeys(bad, 1))) == sorted(bad)
+    assert not store.run_sync(lambda tx: items.set_stock(tx, "a\x00", 1))
+
+
+def test_reserved_units_are_not_available_and_sold_units_are_gone(store: Store) -> None:
+    _import(store, item("a", stock=10))
+    assert store.run_sync(lambda tx: items.reserve(tx, {"a": 3})) == []
+    assert _available(store, "a") == [7]
+    store.run_sync(lambda tx: items.commit_reservation(tx, {"a": 2}))
+    assert _available(store, "a") == [7]
+    store.run_sync(lambda tx: items.release(tx, {"a": 1}))
+    assert _available(store, "a") == [8]
+    store.run_sync(lambda tx: items.restock(tx, {"a": 2}))
+    assert _available(store, "a") == [10]
+
+
+def test_a_reservation_is_all_or_nothing_and_names_every_item_that_lacks_stock(store: Store) -> None:
+    _import(store, item("a", stock=5), item("b", stock=1), item("c", stock=0), item("d", stock=None))
+    lacking = store.run_sync(lambda tx: items.reserve(tx, {"d": 9, "c": 1, "b": 1, "a": 6, "x": 1}))
+    assert lacking == ["a", "c", "x"]
+    assert _available(store, "a", "b", "c", "d") == [5, 1, 0, None]
+    assert store.run_sync(lambda tx: items.reserve(tx, {"a": 5, "b": 1, "d": 10**9})) == []
+    assert _available(store, "a", "b", "d") == [0, 0, None]
+
+
+def test_fifty_buyers_of_ten_units_get_ten(store: Store) -> None:
+    _import(store, item("a", stock=10))
+
+    async def scenario() -> list[list[str]]:
+        return await asyncio.gather(*(store.run(lambda tx: items.reserve(tx, {"a": 1})) for _ in range(50)))
+
+    outcomes = asyncio.run(scenario())
+    assert outcomes.count([]) == 10
+    assert outcomes.count(["a"]) == 40
+    assert _available(store, "a") == [0]
+
+
+def test_baskets_with_common_items_neither_deadlock_nor_oversell(store: Store) -> None:
+    names = [f"i{n}" for n in range(6)]
+    _import(store, *(item(name, stock=20) for name in names))
+    shuffled = random.Random(7)
+    baskets = [dict.fromkeys(shuffled.sample(names, 4), 1) for _ in range(60)]
+
+    async def scenario() -> list[list[str]]:
+        return await asyncio.gather(
+            *(store.run(lambda tx, basket=basket: items.reserve(tx, basket)) for basket in baskets)  # type: ignore[misc]
+        )
+
+    outcomes = asyncio.run(scenario())
+    taken = dict.fromkeys(names, 0)
+    for basket, lacking in zip(baskets, outcomes, strict=True):
+        if not lacking:
+            for name in basket:
+                taken[name] += 1
+    assert _available(store, *names) == [20 - taken[name] for name in names]
+    assert min(_available(store, *names), key=lambda units: units or 0) == 0
+
+
+def test_stock_and_price_can_be_set(store: Store) -> None:
+    _import(store, item("a", stock=10, price=500))
+    store.run_sync(lambda tx: items.reserve(tx, {"a": 4}))
+    assert store.run_sync(lambda tx: items.set_stock(tx, "a", 3))
+    assert store.run_sync(lambda tx: items.set_unit_amount(tx, "a", 650))
+    found = store.read_sync(lambda tx: items.load(tx, ["a"]))["a"]
+    assert (found.available, found.unit_amount) == (0, 650)
+    store.run_sync(lambda tx: items.commit_reservation(tx, {"a": 4}))  # more than is there: never below zero
+    assert _available(store, "a") == [0]
+    assert store.run_sync(lambda tx: items.set_stock(tx, "a", None))
+    assert _available(store, "a") == [None]
+    assert not store.run_sync(lambda tx: items.set_stock(tx, "x", 1))
+    assert not store.run_sync(lambda tx: items.set_unit_amount(tx, "x", 1))
+
+
+def test_a_new_import_wins_for_everything_but_stock(store: Store) -> None:
+    _import(store, item("a", stock=10), item("b", stock=10), item("c", stock=10), item("gone"))
+    store.run_sync(lambda tx: items.reserve(tx, {"a": 2}))
+    new = [
+        item("c", stock=None),
+        item("a", stock=99, price=700, title="New"),
+        item("b", stock=99),
+        item("d", stock=4),
+    ]
+    assert _import(store, *new) == 4
+    found = store.read_sync(lambda tx: items.load(tx, ["a", "b", "c", "d", "gone"]))
+    assert {name: row.available for name, row in found.items()} == {"a": 8, "b": 10, "c": None, "d": 4}
+    assert (found["a"].unit_amount, found["a"].title) == (700, "New")
+    assert [row.id for row in store.read_sync(lambda tx: list(items.iterate(tx)))] == ["c", "a", "b", "d"]
+
+
+def test_an_import_can_take_the_stock_from_the_file_too(store: Store) -> None:
+    _import(store, item("a", stock=10))
+    store.run_sync(lambda tx: items.reserve(tx, {"a": 2}))
+    _import(store, item("a", stock=50), keep_stock=False)
+    assert _available(store, "a") == [48]
+
+
+def test_pages_cover_the_catalog_in_its_order(store: Store) -> None:
+    names = [f"i{n * 7 % 25}" for n in range(25)]
+    _import(store, *(item(name) for name in names))
+    seen: list[str] = []
+    after = None
+    while True:
+        page, after = store.read_sync(lambda tx: items.page(tx, after, 10))  # noqa: B023 - run at once
+        seen += [row.id for row in page]
+        if after is None:
+            break
+    assert seen == names
+    assert [row.id for row in store.read_sync(lambda tx: list(items.iterate(tx, batch=5)))] == names
+    assert store.read_sync(items.count) == 25
+
+
+def test_a_large_catalog_is_imported_within_seconds(sqlite_store: Store) -> None:
+    began = time.process_time()
+    assert _import(sqlite_store, *(item(f"i{n}") for n in range(20_000))) == 20_000
+    assert (
+        time.process_time() - began < 5
+    )  # half a second on a quiet machine; this catches what is ten times slower
+    assert sqlite_store.read_sync(items.count) == 20_000
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(["reserve", "sell", "release", "restock"]), st.integers(1, 4)), max_size=25
+    )
+)
+def test_stock_adds_up_after_any_history(sqlite_store: Store, history: list[tuple[str, int]]) -> None:
+    _import(sqlite_store, item("a", stock=6), keep_stock=False)
+    sqlite_store.run_sync(lambda tx: items.release(tx, {"a": 10**6}))
+    on_hand, reserved = 6, 0
+    for action, units in history:
+        if action == "reserve":
+            lacking = sqlite_store.run_sync(lambda tx: items.reserve(tx, {"a": units}))  # noqa: B023 - run at once
+            assert (lacking == []) == (on_hand - reserved >= units)
+            reserved += units if not lacking else 0
+        elif action == "restock":
+            sqlite_store.run_sync(lambda tx: items.restock(tx, {"a": units}))  # noqa: B023
+            on_hand += units
+        elif units <= reserved:  # only what was reserved is sold or released
+            change = items.commit_reservation if action == "sell" else items.release
+            sqlite_store.run_sync(lambda tx: change(tx, {"a": units}))  # noqa: B023
+            reserved -= units
+            on_hand -= units if action == "sell" else 0
+        assert _available(sqlite_store, "a") == [on_hand - reserved]
