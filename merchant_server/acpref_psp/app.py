@@ -35,7 +35,7 @@ def create_app(settings: Settings, clock: Clock = system_clock, new_id: NewId = 
         settings=settings,
         clock=clock,
         new_id=new_id,
-        store=Store(settings.database),
+        store=Store(settings.database, settings.busy_seconds),
         keys=ring,
         idempotency=Idempotency(ring.idempotency_key, settings.retention_ms),
         agents=Identities(settings.agents),

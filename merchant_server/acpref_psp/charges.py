@@ -125,12 +125,21 @@ _LIST = Statement(
 
 
 def create(
-    transaction: Transaction, body: ChargeBody, *, merchant: str, keys: KeyRing, new_id: NewId, now: int
+    transaction: Transaction,
+    body: ChargeBody,
+    *,
+    merchant: str,
+    request_id: str,
+    keys: KeyRing,
+    new_id: NewId,
+    now: int,
 ) -> Reply:
     """Authorise (and with ``capture`` take) the money: 201 with the charge, or 402 with why the issuer declined.
 
     Raises 403 of type ``allowance_violation`` when the token does not permit this charge at all. A decline is recorded
-    as a charge and leaves the token unused.
+    as a charge and leaves the token unused. A token that this very request (``request_id``: who, where and which key)
+    has used answers with its charge for good: a merchant that comes back after the key's record has expired must not
+    take its own success for somebody else's.
     """
     token = transaction.one(_FIND_TOKEN, id=body.token)
     if token is None:
@@ -145,6 +154,10 @@ def create(
     )
     broken = violation(grant, Attempt(merchant, body.checkout_session_id, body.currency, body.amount), now)
     if broken is not None:
+        if broken[0] == "token_used" and (
+            made := _made_before(transaction, body, merchant, request_id, token)
+        ):
+            return Reply.of(201, _shown(made))
         raise _violation(*broken)
     outcome = cards.outcome_of(keys.open(token["key_id"], token["sealed_number"], body.token))
     if token["exp_month"] and cards.expired(token["exp_month"], token["exp_year"], now):
@@ -156,6 +169,7 @@ def create(
     charge: dict[str, Any] = {
         "id": new_id("ch"),
         "merchant_id": merchant,
+        "request_id": request_id,
         "token_id": body.token,
         "checkout_session_id": body.checkout_session_id,
         "amount": body.amount,
@@ -266,6 +280,17 @@ def _find(transaction: Transaction, charge_id: str, merchant: str) -> sqlite3.Ro
     if row is None:
         raise not_found("charge")
     return row
+
+
+def _made_before(
+    transaction: Transaction, body: ChargeBody, merchant: str, request_id: str, token: sqlite3.Row
+) -> dict[str, Any] | None:
+    """The charge that used ``token``, if the same request made it."""
+    row = transaction.one(_FIND_CHARGE, id=token["charge_id"], merchant=merchant)
+    if row is None or row["request_id"] != request_id:
+        return None
+    same = (row["amount"], row["currency"]) == (body.amount, body.currency)
+    return dict(row) if same and row["checkout_session_id"] == body.checkout_session_id else None
 
 
 def _shown(charge: dict[str, Any]) -> dict[str, Any]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import socket
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from pydantic import ValidationError
@@ -28,9 +29,8 @@ def serve(
     ] = False,
 ) -> None:
     """Serve delegate payment and charges, configured by ACPREF_PSP_... variables."""
-    import uvicorn
-
     from acpref_psp.app import create_app
+    from acpref_psp.server import run
     from acpref_psp.settings import Settings
 
     if not allow_remote and not _is_loopback(host):
@@ -45,7 +45,14 @@ def serve(
         _stop(f"{name}: {first['msg']}")
     except (keys.KeyDocumentError, ValueError) as error:
         _stop(str(error))
-    uvicorn.run(service, host=host, port=port, log_level="warning", access_log=False, server_header=False)
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind((host, port))
+        except OSError as error:
+            _stop(f"cannot listen on {host} port {port}: {error.strerror}")
+        name = f"[{host}]" if ":" in host else host
+        run(service, listener, f"payment provider on http://{name}:{listener.getsockname()[1]}")
 
 
 @app.command("rotate-keys")
@@ -69,6 +76,6 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def _stop(message: str) -> None:
+def _stop(message: str) -> NoReturn:
     typer.echo(f"acpref psp: {message}", err=True)
     raise typer.Exit(2)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import sqlite3
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +28,7 @@ from acpref_protocol.errors import (
     invalid_request,
     payload_too_large,
     processing_error,
+    service_unavailable,
 )
 from acpref_protocol.models import DelegatePaymentRequest
 from acpref_protocol.signing import RequestVerifier
@@ -101,6 +103,9 @@ def _answering(handler: Handler) -> Handler:
             return await handler(self, request)
         except ProtocolError as error:
             return refusal(request, error)
+        except sqlite3.OperationalError as error:  # locked or full: nothing was committed
+            log.error("database unavailable", path=request.scope["path"], error=error.sqlite_errorname)
+            return refusal(request, service_unavailable(1))
         except Exception as error:  # noqa: BLE001 - the outermost place: nothing may escape to a traceback
             # The place and kind of the failure, but no message: messages quote values.
             frame = error.__traceback__
@@ -158,7 +163,13 @@ class Edge:
         merchant, key, body, now = await self._post(request)
         model = _model(charges.ChargeBody, body)
         operation = partial(
-            charges.create, body=model, merchant=merchant, keys=service.keys, new_id=service.new_id, now=now
+            charges.create,
+            body=model,
+            merchant=merchant,
+            request_id=service.idempotency.scope(merchant, request.scope["path"], key),
+            keys=service.keys,
+            new_id=service.new_id,
+            now=now,
         )
         return await self._once(request, merchant, key, body, operation, Where.AUTHORIZE, now)
 

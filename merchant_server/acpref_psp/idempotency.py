@@ -75,8 +75,12 @@ class Idempotency:
 
         The hash of the body is keyed, since it may hold a card number (DP-IDEM-05).
         """
-        scope = hashlib.sha256(f"{identity}\0{path}\0{key}".encode()).hexdigest()
-        return Request(scope, keyed_fingerprint(body, self._key))
+        return Request(self.scope(identity, path, key), keyed_fingerprint(body, self._key))
+
+    @staticmethod
+    def scope(identity: str, path: str, key: str) -> str:
+        """The id of the record for this identity, path and key: a hash, since keys are the sender's words."""
+        return hashlib.sha256(f"{identity}\0{path}\0{key}".encode()).hexdigest()
 
     @contextmanager
     def in_flight(self, request: Request) -> Iterator[None]:

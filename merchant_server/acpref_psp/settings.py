@@ -34,6 +34,7 @@ class Settings(BaseSettings):
     )
     body_limit: int = Field(default=1024 * 1024, ge=1024, description="Bytes.")
     retention_ms: int = Field(default=DAY_MS, ge=DAY_MS, description="How long idempotency records live.")
+    busy_seconds: float = Field(default=5.0, ge=0, le=60, description="Patience with another process's lock.")
     slow_seconds: float = Field(
         default=2.0, ge=0, le=60, description="Delay of the slow card and slow faults."
     )

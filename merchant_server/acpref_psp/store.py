@@ -111,17 +111,23 @@ class _Job:
 
 
 class Store:
-    """The database file and its writer thread. ``open`` before use, ``close`` after."""
+    """The database file and its writer thread. ``open`` before use, ``close`` after.
 
-    def __init__(self, path: Path) -> None:
+    ``busy_seconds`` is how long to wait for another process that is writing.
+    """
+
+    def __init__(self, path: Path, busy_seconds: float = 5.0) -> None:
         self._path = path
+        self._busy_seconds = busy_seconds
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread: threading.Thread | None = None
         self._connection: sqlite3.Connection | None = None
 
     def open(self) -> None:
         """Open the file, make the tables when absent and start the writer. Raises RuntimeError for a newer schema."""
-        connection = sqlite3.connect(self._path, isolation_level=None, check_same_thread=False, timeout=10)
+        connection = sqlite3.connect(
+            self._path, isolation_level=None, check_same_thread=False, timeout=self._busy_seconds
+        )
         try:
             connection.row_factory = sqlite3.Row
             for pragma in (

@@ -51,7 +51,10 @@ class VaultToken(Table, table=True):
 
 
 class Charge(Table, table=True):
-    """An attempt to charge a token, declined or authorised, and what became of it."""
+    """An attempt to charge a token, declined or authorised, and what became of it.
+
+    ``request_id`` is the id of its idempotency record, kept for as long as the charge.
+    """
 
     __tablename__ = "charge"
     __table_args__ = (
@@ -65,6 +68,7 @@ class Charge(Table, table=True):
     sequence: int = Field(primary_key=True)
     id: str = Field(unique=True)
     merchant_id: str
+    request_id: str
     token_id: str = Field(index=True)
     checkout_session_id: str = Field(index=True)
     amount: int

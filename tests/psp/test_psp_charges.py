@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import sqlite3
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from tests.psp.server import AGENT, MERCHANT, MERCHANT_ID, OTHER_MERCHANT, Psp
+from tests.psp.server import AGENT, MERCHANT, MERCHANT_ID, OTHER_MERCHANT, Psp, running
 
 from acpref_psp.cards import TEST_CARDS, Verdict, brand_of, luhn
 
@@ -111,6 +114,30 @@ def test_a_repeated_charge_is_the_first_one(psp: Psp) -> None:
     assert second.content == first.content
     assert second.headers["idempotent-replayed"] == "true"
     assert_refused(psp.charge(token, key="charge-1", amount=1), 422, "idempotency_conflict")
+
+
+def test_a_charge_is_found_under_its_key_also_when_the_record_has_expired(fresh: Psp) -> None:
+    """DP-TOK-03: a merchant that was down for days learns that its charge succeeded."""
+    token = fresh.token()
+    made = fresh.charge(token, key="k", capture=True).json()
+    fresh.clock.advance(25 * 3600)
+    late = fresh.charge(token, key="k", capture=True)
+    assert (late.status_code, late.json()) == (201, made)
+    assert_refused(fresh.charge(token, key="other", capture=True), 403, "token_used")
+    fresh.clock.advance(25 * 3600)
+    assert_refused(fresh.charge(token, key="k", amount=1), 403, "token_used")
+
+
+def test_a_database_that_another_process_holds_is_unavailable_not_broken(tmp_path: Path) -> None:
+    """ERR-07, DP-ERR-04, IDEM-16."""
+    with running(tmp_path, busy_seconds=0.05) as psp:
+        token = psp.token()
+        with closing(sqlite3.connect(tmp_path / "psp.db", isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            refused = psp.charge(token, key="k")
+            assert_refused(refused, 503, "service_unavailable")
+            assert int(refused.headers["retry-after"]) >= 1
+        assert psp.charge(token, key="k").status_code == 201
 
 
 def test_every_test_card_is_a_possible_card() -> None:
