@@ -17,6 +17,7 @@ from acpref_merchant.operations.call import Merchant, StepObserver
 from acpref_merchant.operations.recovery import run_recovery
 from acpref_merchant.operations.upkeep import run_upkeep
 from acpref_merchant.payments import provider_from_settings
+from acpref_merchant.payments.transport import LeanTransport
 from acpref_merchant.settings import Settings
 from acpref_merchant.store.migrate import migrate
 from acpref_merchant.store.store import open_store
@@ -49,7 +50,7 @@ async def open_merchant(
         agents = AgentRegistry(settings.agents, require_signatures=settings.signatures == "required")
         provider = provider_from_settings(settings.payment)
         stack.push_async_callback(provider.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient(follow_redirects=False, trust_env=False))
+        http = await stack.enter_async_context(httpx.AsyncClient(transport=LeanTransport(), trust_env=False))
         deliveries = DeliveryWorker(store, http, agents.webhook_endpoint, clock)
         merchant = Merchant(
             settings=settings,
