@@ -42,7 +42,7 @@ class Risk(StrEnum):
 @app.command()
 def sandbox(
     port: Annotated[
-        int, typer.Option(help="First of four ports on 127.0.0.1; 0 picks free ones.", min=0, max=65532)
+        int, typer.Option(help="First of four loopback ports; 0: free ones.", min=0, max=65532)
     ] = 8000,
     database: Annotated[
         str | None, typer.Option(help="Merchant database URL; a temporary file by default.")
@@ -51,7 +51,7 @@ def sandbox(
         Path, typer.Option(help="A catalog folder or a products.jsonl file.")
     ] = DEFAULT_CATALOG,
     webhook_url: Annotated[
-        str | None, typer.Option(help="Send order events here instead of the own receiver.")
+        str | None, typer.Option(help="Where order events go; default: the own receiver.")
     ] = None,
     risk: Annotated[Risk, typer.Option(help="Mode of the risk hook; only off is available yet.")] = Risk.OFF,
     limits: Annotated[Switch, typer.Option(help="Rate limits of the payment provider.")] = Switch.OFF,

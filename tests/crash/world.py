@@ -260,7 +260,7 @@ def _receiver(heard: Heard) -> Any:
     """The agent's receiver, with the Request-Id of each delivery beside its event."""
 
     async def app(scope: Any, receive: Any, send: Any) -> None:
-        headers = {name: value for name, value in scope.get("headers", ())}
+        headers = dict(scope.get("headers", ()))
         request_id = headers.get(b"request-id", b"").decode()
         inner = webhook_app(
             WEBHOOK_SECRET.encode(),

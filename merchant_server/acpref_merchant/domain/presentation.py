@@ -303,7 +303,11 @@ def freeze(agreed: CheckoutSession) -> str:
 
 def thaw(session: Session, frozen: str) -> CheckoutSession:
     """The session as it was frozen, with the status and the order that it has by now."""
-    agreed = CheckoutSession.model_validate_json(frozen)
+    return bring_up(CheckoutSession.model_validate_json(frozen), session)
+
+
+def bring_up(agreed: CheckoutSession, session: Session) -> CheckoutSession:
+    """``agreed``, what was shown when payment began, with the status and the order that ``session`` has by now."""
     update: Json = {"status": session.status.value, "updated_at": rfc3339(session.updated_at)}
     if session.order is not None:
         update["order"] = session.order

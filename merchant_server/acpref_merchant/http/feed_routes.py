@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import partial
 
 from fastapi import APIRouter, Request, Response
 from starlette.responses import StreamingResponse
@@ -41,7 +42,7 @@ async def _lines(merchant: Merchant) -> AsyncIterator[bytes]:
     waiting: list[Item] = []
     after: tuple[int, str] | None = None
     while True:
-        page, after = await merchant.store.read(lambda tx, after=after: items.page(tx, after, PAGE_ITEMS))
+        page, after = await merchant.store.read(partial(items.page, after=after, limit=PAGE_ITEMS))
         waiting += page
         # The last product may go on with the next page.
         open_product = waiting[-1].product_id if after is not None and waiting else None

@@ -22,7 +22,10 @@ from acpref_protocol.models import CheckoutSession
 class Renderer(Protocol):
     """The answers of one protocol version: canonical models in, bytes of that version out."""
 
-    version: str
+    @property
+    def version(self) -> str:
+        """The dated version."""
+        ...
 
     def session(self, view: CheckoutSession) -> bytes:
         """The body that shows ``view``."""

@@ -151,13 +151,15 @@ def _begin(
     except ProtocolError as error:
         return refusal(error)
     match plan:
-        case checkout.NotReady(error=error):
-            return refusal(error)
+        case checkout.NotReady(error=obstacle):
+            return refusal(obstacle)
         case checkout.Repriced(session=session, view=view):
             save(tx, stored, session, now)
             return Reply(200, call.render.session(view))
-        case checkout.Charge() | checkout.Free():
-            charged = isinstance(plan, checkout.Charge)
+        case checkout.Charge(amount=amount, token=token):
+            due: tuple[int, str | None] = (amount, token)
+        case checkout.Free():
+            due = (0, None)
     if not _set_aside(tx, merchant, plan):
         # Somebody was faster since the session was assessed (PostgreSQL); assessed again, it says what is lacking.
         items = item_rows.load(tx, checkout.item_ids(stored.session))
@@ -169,9 +171,9 @@ def _begin(
         id=merchant.new_id("pay"),
         session_id=plan.session.id,
         agent_id=call.agent.id,
-        amount=plan.amount if charged else 0,
+        amount=due[0],
         currency=merchant.shop.currency,
-        token=plan.token if charged else None,
+        token=due[1],
         provider=merchant.provider.name,
         lease_until=lease_until,
         idempotency_path=call.path,
@@ -240,35 +242,27 @@ def _settle(
     if not recorded:  # settled by another process in the meantime: tell what came of it
         return Reply(200, call.render.session(_view(tx, merchant, stored.session, now)))
     if isinstance(outcome, Authorized):
-        session = _order(tx, merchant, stored.session, now)
+        session, view = _order(tx, merchant, stored.session, now)
     else:
         log.info("payment_declined", payment=payment.id, code=outcome.code, reason=outcome.reason)
         item_rows.release(tx, checkout.stock_needed(stored.session))
         discount_uses.give_back(tx, stored.session.id)
         code = "requires_3ds" if outcome.requires_3ds else outcome.code
         session = checkout.declined(stored.session, code, now)
-    view = _view(tx, merchant, session, now)
-    session, view = shown(session, view)
+        session, view = shown(session, _view(tx, merchant, session, now))
     save(tx, stored, session, now)
     reply = Reply(200, call.render.session(view))
     finish(tx, call, reply)
     return reply
 
 
-def _order(tx: Tx, merchant: Merchant, session: Session, now: int) -> Session:
+def _order(tx: Tx, merchant: Merchant, session: Session, now: int) -> tuple[Session, CheckoutSession]:
     """Make the order, sell the stock and append the event: one transaction with everything else."""
     items = item_rows.load(tx, checkout.item_ids(session))
+    agreed = checkout.present(session, merchant.shop, items, now)
     order_id = merchant.new_id("ord")
     number = orders.next_number(tx, order_id)
-    order = new_order(
-        session,
-        checkout.present(session, merchant.shop, items, now),
-        items,
-        merchant.shop,
-        order_id=order_id,
-        number=number,
-        now=now,
-    )
+    order = new_order(session, agreed, items, merchant.shop, order_id=order_id, number=number, now=now)
     orders.insert(
         tx,
         id=order.id,
@@ -289,7 +283,8 @@ def _order(tx: Tx, merchant: Merchant, session: Session, now: int) -> Session:
         body=order_event_body("order_create", order),
         now=now,
     )
-    return checkout.completed(session, order, merchant.shop, items, now)
+    done = checkout.completed(session, order, merchant.shop, items, now)
+    return done, checkout.bring_up(agreed, done)
 
 
 def _view(tx: Tx, merchant: Merchant, session: Session, now: int) -> CheckoutSession:
