@@ -27,10 +27,9 @@ import psycopg
 START_SECONDS = 30
 
 # Durability is what a power cut would test; these databases do not outlive the test session.
+FAST = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
+
 SETTINGS = {
-    "fsync": "off",
-    "synchronous_commit": "off",
-    "full_page_writes": "off",
     "listen_addresses": "",
     "max_connections": "100",
     "shared_buffers": "64MB",
@@ -75,8 +74,11 @@ class PostgreSQLServer:
 
     @classmethod
     @contextmanager
-    def start(cls) -> Iterator[PostgreSQLServer]:
-        """Initialise and start a server; stop it and remove its files at the end."""
+    def start(cls, *, durable: bool = False) -> Iterator[PostgreSQLServer]:
+        """Initialise and start a server; stop it and remove its files at the end.
+
+        ``durable`` makes every commit wait for the disk, as a server in production does: for benchmarks.
+        """
         # Not pytest's folder: the path of a socket must be short, and "nobody" must be able to reach it.
         folder = Path(tempfile.mkdtemp(prefix="acpref-pg-"))
         try:
@@ -85,7 +87,8 @@ class PostgreSQLServer:
             programs = _programs(account, folder)
             _initialise(account, programs, folder)
             with (folder / "log").open("wb") as log:
-                options = [f"-c{name}={value}" for name, value in SETTINGS.items()]
+                settings = SETTINGS if durable else {**SETTINGS, **FAST}
+                options = [f"-c{name}={value}" for name, value in settings.items()]
                 process = subprocess.Popen(
                     [programs / "postgres", "-D", folder / "data", "-k", folder, *options],
                     cwd=folder,
