@@ -123,7 +123,7 @@ class Checked:
         self._described = described
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return self._schema
+        return self._schema.copy()  # pydantic notes things in the schema of each member
 
     def __get_pydantic_json_schema__(
         self, schema: CoreSchema, handler: GetJsonSchemaHandler

@@ -39,25 +39,23 @@ def files() -> dict[Path, str]:
     }
 
 
-def stale() -> list[Path]:
-    """Schema files that are missing, differ from the models, or should not exist."""
-    wanted = files()
+def stale(wanted: Mapping[Path, str]) -> list[Path]:
+    """Schema files that are missing, differ from ``wanted`` (what ``files`` returns), or should not exist."""
     wrong = [
         path for path, text in wanted.items() if not path.exists() or path.read_text(encoding="utf-8") != text
     ]
     return sorted([*wrong, *(path for path in DIRECTORY.glob("*/*.json") if path not in wanted)])
 
 
-def write() -> list[Path]:
-    """Brings every schema file up to date. Returns those that had to change."""
-    wanted = files()
-    changed = stale()
+def write(wanted: Mapping[Path, str]) -> list[Path]:
+    """Brings every schema file up to date with ``wanted``. Returns those that had to change."""
+    changed = stale(wanted)
     for path in changed:
-        if path not in wanted:
+        if path in wanted:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(wanted[path], encoding="utf-8")
+        else:
             path.unlink()
-            continue
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(wanted[path], encoding="utf-8")
     return changed
 
 
@@ -199,7 +197,7 @@ def main(arguments: list[str]) -> int:
     if arguments not in ([], ["--check"]):
         print("usage: python -m acpref_protocol.schema_build [--check]", file=sys.stderr)
         return 2
-    paths = stale() if arguments else write()
+    paths = stale(files()) if arguments else write(files())
     for path in paths:
         print(f"{'stale' if arguments else 'written'}: {path.relative_to(DIRECTORY)}")
     return 1 if arguments and paths else 0

@@ -13,8 +13,10 @@ from acpref_protocol.models import (
     AffiliateAttribution,
     Allowance,
     AppliedDiscount,
+    BillingAddress,
     Buyer,
     CancelSessionRequest,
+    CheckoutSessionCreateRequest,
     CheckoutSessionUpdateRequest,
     DelegatePaymentResponse,
     DiscoveryCapabilities,
@@ -62,8 +64,6 @@ def test_writing_a_model_with_absent_members_warns_of_nothing() -> None:
 def test_nulls_inside_free_form_objects_survive() -> None:
     body = {"line_items": [{"id": "a"}], "currency": "usd", "capabilities": {}}
     metadata = {"a": None, "b": [None, {"c": None}], "d": {"e": None}}
-    from acpref_protocol.models import CheckoutSessionCreateRequest
-
     request = CheckoutSessionCreateRequest.model_validate({**body, "metadata": metadata})
     assert json.loads(request.to_json())["metadata"] == metadata
 
@@ -292,8 +292,6 @@ def test_limits_count_characters() -> None:
         "country": "DE",
         "postal_code": "",
     }
-    from acpref_protocol.models import BillingAddress
-
     assert BillingAddress.model_validate(address).name == "ä" * 256
     with pytest.raises(ValidationError):
         BillingAddress.model_validate({**address, "name": "ä" * 257})

@@ -26,6 +26,8 @@ from acpref_protocol.models import (
     lenient_capabilities,
 )
 from acpref_protocol.models.delegate_authentication import BrowserInfo, ThreeDsAction
+from acpref_protocol.schema_documents import documents
+from acpref_protocol.wire import v2026_04_17
 
 INSTRUMENT = {"type": "card", "credential": {"type": "spt", "token": "vt_1"}}
 SESSION: dict[str, Any] = {
@@ -254,3 +256,12 @@ def test_the_public_names_are_those_of_all() -> None:
     }
     modules = {name for name in public if getattr(getattr(models, name), "__spec__", None) is not None}
     assert public - modules - {"annotations"} == set(models.__all__)
+
+
+def test_the_bodies_of_the_version_are_types_of_its_schema_documents() -> None:
+    """A wire module holds what travels in its version, nothing else."""
+    defined = [
+        kind for document in documents()[v2026_04_17.VERSION].values() for kind in document.types.values()
+    ]
+    bodies = [getattr(v2026_04_17, name) for name in v2026_04_17.__all__ if name != "VERSION"]
+    assert [body.__name__ for body in bodies if body not in defined] == []
