@@ -61,7 +61,7 @@ def sandbox(
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the target as JSON.")] = False,
 ) -> None:
-    """Run seller, payment provider and webhook receiver until SIGTERM or Ctrl-C. For development only: no money moves."""
+    """Run seller, payment provider and webhook receiver until SIGTERM or Ctrl-C. For development: no money moves."""
     if risk is not Risk.OFF:
         _fail(f"--risk {risk} is not available yet: leave it off")
     options = Options(port, database, catalog, webhook_url, limits is Switch.ON)
