@@ -19,6 +19,8 @@ READY := $(VENV)/ready$(subst /,-,$(subst $(space),_,$(CURDIR)))
 
 # Packages that hold code, for the tools that want to be told.
 SOURCES := protocol merchant_server agent_client conformance tests
+# Tests and helpers that are checked as strictly as the packages.
+TYPED_TESTS := tests/agent tests/architecture tests/benchmarks tests/project
 
 .PHONY: help setup demo test check format conformance bench schemas soak lock clean
 
@@ -48,6 +50,7 @@ check: $(READY) ## format, lint, types, architecture rules, schemas are current
 	$(BIN)/ruff format --check $(SOURCES)
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/mypy
+	$(BIN)/mypy $(TYPED_TESTS)
 	$(BIN)/python -m pytest -q tests/architecture
 	$(BIN)/python -m acpref_protocol.schema_build --check
 
@@ -55,8 +58,8 @@ format: $(READY) ## rewrite the sources as the formatter wants them
 	$(BIN)/ruff format $(SOURCES)
 	$(BIN)/ruff check --fix $(SOURCES)
 
-conformance: $(READY) ## the conformance suite against the sandbox
-	@$(BIN)/acpref conformance run --sandbox
+conformance: ## the conformance suite against the sandbox (not part of this version yet)
+	@echo "the conformance suite is not part of this version yet" >&2; exit 2
 
 bench: $(READY) ## benchmarks, as ratios to bare FastAPI in the same run (BENCH=--quick: a tenth of it)
 	@$(BIN)/python -m tests.benchmarks.bench $(BENCH)
