@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import httpx
+import structlog
 import typer
 from pydantic import ValidationError
 from rich.console import Console
@@ -26,6 +28,7 @@ from acpref_merchant.domain.orders import OrderError
 from acpref_merchant.operations import orders as operations
 from acpref_merchant.operations.orders import Desk
 from acpref_merchant.payments import provider_from_settings
+from acpref_merchant.payments.transport import LeanTransport
 from acpref_merchant.settings import Settings
 from acpref_merchant.store import Store, open_store, orders, outbox, payments
 from acpref_merchant.store.errors import StoreUnavailable
@@ -331,7 +334,7 @@ def deliver_events(database: Database = None, as_json: AsJson = False) -> None:
     """Deliver every event that is due, here and now; a running server does so by itself."""
 
     async def run(agents: AgentRegistry, store: Store) -> dict[str, int]:
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with httpx.AsyncClient(transport=LeanTransport(), trust_env=False) as http:
             summary = await DeliveryWorker(store, http, agents.webhook_endpoint).run_once()
         return {"delivered": summary.delivered, "retried": summary.retried, "dead": summary.dead}
 
@@ -366,11 +369,14 @@ def _open(database: str | None) -> Iterator[tuple[Settings, Store]]:
         _fail("; ".join(f"{'.'.join(str(part) for part in p['loc'])}: {p['msg']}" for p in problems))
     except (ValueError, StoreUnavailable) as error:
         _fail(f"cannot open the database: {error}")
+    logging = structlog.get_config()
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))  # stdout is for results
     try:
         yield settings, store
     except StoreUnavailable as error:
         _fail(f"the database at --database or ACPREF_DATABASE_URL does not work: {error}")
     finally:
+        structlog.configure(**logging)
         store.close()
 
 
@@ -409,5 +415,6 @@ def _refuse(error: OrderError, as_json: bool) -> NoReturn:
 
 def _fail(message: str) -> NoReturn:
     """End with status 2 and one line that says what to do."""
-    Console(stderr=True).print(f"acpref merchant: {message}", highlight=False, markup=False, soft_wrap=True)
+    line = " ".join(message.split())  # a database's own words may have several
+    Console(stderr=True).print(f"acpref merchant: {line}", highlight=False, markup=False, soft_wrap=True)
     raise typer.Exit(2)

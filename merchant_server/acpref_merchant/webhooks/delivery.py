@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import lru_cache
 
 import httpx
 import structlog
@@ -34,6 +35,8 @@ Endpoints = Callable[[str], WebhookEndpoint | None]
 MAX_ANSWER_BYTES = 64 * 1024
 LEASE_MARGIN_MS = 20_000
 POLL_SECONDS = 1.0
+PACE_SECONDS = 0.02
+"""Pause between cycles while attempts are under way, so that under load a cycle serves many events."""
 FAILURE_PAUSE_SECONDS = 1.0
 
 
@@ -103,6 +106,7 @@ class DeliveryWorker:
                 if not self._attempts:
                     return summary
                 await self._wake.wait()
+                await self._pace()
         finally:
             await self._stop()
 
@@ -119,8 +123,13 @@ class DeliveryWorker:
                     continue
                 if not self._outcomes:
                     await self._wait(POLL_SECONDS)
+                await self._pace()
         finally:
             await self._stop()
+
+    async def _pace(self) -> None:
+        if self._attempts:
+            await asyncio.sleep(PACE_SECONDS)
 
     async def _wait(self, seconds: float) -> None:
         try:
@@ -192,7 +201,7 @@ class DeliveryWorker:
         try:
             answer = await self._send(event)
         except Exception as error:  # noqa: BLE001 - whatever it is, this event fails and the others go on
-            answer = Answer(None, f"{type(error).__name__}: {error}")
+            answer = Answer(None, _words(error))
         if not answer.delivered:
             log.warning(
                 "webhook_not_delivered", event_id=event.id, order=event.order_id, reason=answer.detail
@@ -208,7 +217,7 @@ class DeliveryWorker:
         now = self._clock()
         request = httpx.Request(
             "POST",
-            endpoint.url,
+            _parsed(endpoint.url),
             content=event.body,
             headers={
                 "Content-Type": "application/json",
@@ -227,13 +236,25 @@ class DeliveryWorker:
         except TimeoutError:
             return Answer(None, f"no complete answer within {self._timeout_seconds:g} s")
         except httpx.HTTPError as error:
-            return Answer(None, f"{type(error).__name__}: {error}".rstrip(": "))
+            return Answer(None, _words(error))
         wait = retry_after_ms(response.headers.get("retry-after"), self._clock())
         return Answer(response.status_code, f"answered {response.status_code}", wait)
 
 
+@lru_cache(maxsize=256)
+def _parsed(url: str) -> httpx.URL:
+    """Parsing an address costs as much as sending a request to it, and there are few."""
+    return httpx.URL(url)
+
+
+def _words(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".rstrip(": ")[:300]
+
+
 async def _read_away(response: httpx.Response) -> None:
     """Read a short answer to its end, so that the connection can be used again; leave a long one."""
+    if response.is_stream_consumed:  # by a transport that reads answers whole
+        return
     size = 0
     async for chunk in response.aiter_raw():
         size += len(chunk)
