@@ -11,7 +11,6 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from acpref_merchant.catalog.problems import CatalogError
 from acpref_merchant.logs import log_to_stderr
@@ -88,22 +87,21 @@ async def _run(options: Options, target_path: Path | None, json_output: bool) ->
 
 
 def _announce(running: Sandbox, target_path: Path | None) -> None:
-    console = Console()
+    console = Console(highlight=False, soft_wrap=True)
     target = running.target
-    table = Table(
-        title="Sandbox: for development only, no money moves", title_justify="left", show_header=True
-    )
-    table.add_column("party")
-    table.add_column("URL")
-    table.add_column("bearer token")
-    table.add_row("seller", target["seller"]["base_url"], target["seller"]["token"])
-    table.add_row("payment provider", target["psp"]["base_url"], target["psp"]["token"])
-    table.add_row("webhook receiver", target["agent"]["base_url"], "(signed)")
-    table.add_row("management", target["management"]["base_url"], target["management"]["token"])
-    console.print(table)
+    console.print("[bold]Sandbox[/bold]: for development only, no money moves\n")
+    for party, place, token in (
+        ("seller", target["seller"]["base_url"], target["seller"]["token"]),
+        ("payment provider", target["psp"]["base_url"], target["psp"]["token"]),
+        ("webhook receiver", target["agent"]["base_url"], None),
+        ("management", target["management"]["base_url"], target["management"]["token"]),
+    ):
+        console.print(f"  {party:<17} {place}", markup=False)
+        if token is not None:
+            console.print(f"  {'':<17} Authorization: Bearer {token}", style="dim", markup=False)
     if target_path is not None:
-        console.print(f"Target file: {target_path}", highlight=False)
-    console.print("Stop with Ctrl-C.")
+        console.print(f"\nTarget file: {target_path}", markup=False)
+    console.print("\nStop with Ctrl-C.")
 
 
 def _fail(message: str) -> NoReturn:

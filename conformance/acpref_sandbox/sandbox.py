@@ -7,29 +7,26 @@ import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 from pydantic import SecretStr
-from starlette.datastructures import Headers
 
-from acpref_agent.webhooks import webhook_app
 from acpref_merchant.catalog.samples import sample
-from acpref_merchant.clock import ShiftedClock, rfc3339
+from acpref_merchant.clock import ShiftedClock
 from acpref_merchant.domain.shop import Shop
 from acpref_merchant.http.app import create_app
 from acpref_merchant.operations.call import Merchant
 from acpref_merchant.serve import open_merchant
 from acpref_merchant.settings import AgentSettings, PaymentSettings, Settings
-from acpref_protocol.models import WebhookEvent
 from acpref_psp.app import create_app as create_psp
 from acpref_psp.settings import Settings as PspSettings
 from acpref_sandbox import fixtures
 from acpref_sandbox.books import read_items, set_stock, start_afresh
 from acpref_sandbox.management import Management
+from acpref_sandbox.receiver import Receiver
 from acpref_sandbox.servers import listen, serving, url_of
 from acpref_sandbox.target import TARGET_VERSION
 
@@ -55,35 +52,6 @@ class Sandbox:
     target: dict[str, Any]
     merchant: Merchant
     receiver: Receiver
-
-
-class Receiver:
-    """The agent's webhook receiver: verifies every event and remembers what it heard, with its Request-Id."""
-
-    def __init__(self, secret: str, clock: ShiftedClock) -> None:
-        self.deliveries: list[dict[str, Any]] = []
-        self.heard = asyncio.Condition()
-        self._clock = clock
-        self._receive = webhook_app(secret.encode(), self._hear, lambda: clock() / 1000)
-
-    async def app(self, scope: Any, receive: Any, send: Any) -> None:
-        """The ASGI application."""
-        if scope["type"] == "http":
-            _request_id.set(Headers(scope=scope).get("request-id"))
-        await self._receive(scope, receive, send)
-
-    async def _hear(self, event: WebhookEvent) -> None:
-        entry = {
-            "request_id": _request_id.get(),
-            "received_at": rfc3339(self._clock()),
-            "event": event.model_dump(mode="json", exclude_none=True),
-        }
-        async with self.heard:
-            self.deliveries.append(entry)
-            self.heard.notify_all()
-
-
-_request_id: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 
 @asynccontextmanager
@@ -133,6 +101,9 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
         http = await stack.enter_async_context(httpx.AsyncClient(base_url=psp_url, trust_env=False))
         ready: list[Merchant] = []
 
+        def arm(where: str, kind: str, times: int) -> None:
+            (receiver if where == "webhook" else psp_app.state.faults).arm(where, kind, times)
+
         forgotten: set[str] = set()
 
         async def charges() -> list[dict[str, Any]]:
@@ -148,7 +119,7 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
             token=tokens["management"],
             clock=clock,
             restore=restore,
-            arm=psp_app.state.faults.arm,
+            arm=arm,
             charges=charges,
             deliveries=receiver.deliveries,
         )
@@ -177,7 +148,11 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
                     "feed_url": f"{seller_url}/feeds/products.jsonl",
                 },
                 "psp": {"base_url": psp_url, "token": tokens["agent"]},
-                "agent": {"base_url": agent_url, "webhook_secret": tokens["webhook"]},
+                "agent": {
+                    "base_url": agent_url,
+                    "token": tokens["agent"],
+                    "webhook_secret": tokens["webhook"],
+                },
                 "management": {"base_url": f"{seller_url}/_sandbox", "token": tokens["management"]},
                 "merchant_id": shop_id,
                 "currency": merchant.shop.currency,
