@@ -18,6 +18,7 @@ from acpref_psp.edge import Edge, Service, refusal
 from acpref_psp.idempotency import Idempotency
 from acpref_psp.identities import Identities
 from acpref_psp.limits import RateLimit
+from acpref_psp.openapi import document
 from acpref_psp.settings import Settings
 from acpref_psp.store import Store
 
@@ -70,6 +71,7 @@ def create_app(settings: Settings, clock: Clock = system_clock, new_id: NewId = 
         exception_handlers={HTTPException: _flat},
     )
     app.state.faults = service.faults
+    app.openapi = lambda: document(app.title, app.version, app.description)  # type: ignore[method-assign]
     app.add_route("/agentic_commerce/delegate_payment", edge.delegate_payment, methods=["POST"])
     app.add_route("/v1/charges", edge.create_charge, methods=["POST"])
     app.add_route("/v1/charges", edge.list_charges, methods=["GET"])
