@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 from tests.merchant.orders_world import LOST, TOTAL, Killed, World, world
 
+from acpref_merchant.domain.order_changes import ship
 from acpref_merchant.domain.orders import OrderError, amount_of
 from acpref_merchant.operations import orders as operations
+from acpref_merchant.operations.order_payments import begin_due_capture
 from acpref_merchant.operations.orders import order_event_body
 from acpref_merchant.payments.port import ProviderRefused
 from acpref_merchant.store import refunds
@@ -257,6 +259,19 @@ def test_canceling_everything_releases_the_money(store: Store) -> None:
     assert shop.books.voided == {"pp_1"}
     assert shop.payment.status == "voided"
     assert sum(a.amount or 0 for a in order.adjustments or ()) == TOTAL
+
+
+def test_downloads_are_paid_for_by_the_recovery_loop(sqlite_store: Store) -> None:
+    """Goods that are delivered with the purchase leave nobody to capture held money but the server."""
+    shop = world(sqlite_store, captured=False)
+    sqlite_store.run_sync(lambda tx: begin_due_capture(tx, "pay_1", shop.order, shop.clock[0]))
+    assert asyncio.run(operations.finish_pending(shop.desk)) == 0  # nothing has left yet
+    sent = ship(shop.order, now=shop.clock[0])
+    sqlite_store.run_sync(lambda tx: begin_due_capture(tx, "pay_1", sent, shop.clock[0]))
+    assert asyncio.run(operations.finish_pending(shop.desk)) == 1
+    assert shop.books.captured == {"pp_1": TOTAL}
+    sqlite_store.run_sync(lambda tx: begin_due_capture(tx, "pay_1", sent, shop.clock[0]))
+    assert shop.payment.lease_until is None
 
 
 def test_nothing_ships_when_the_money_cannot_be_had(sqlite_store: Store) -> None:

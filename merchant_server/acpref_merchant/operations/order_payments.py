@@ -118,6 +118,16 @@ def handed_over(order: Order) -> bool:
     return any(line.quantity.fulfilled for line in order.line_items or ())
 
 
+def begin_due_capture(tx: Tx, payment_id: str, order: Order, now: int) -> None:
+    """For a new order whose money is only held: if goods were delivered with the purchase, its capture begins.
+
+    The recovery loop finishes it at its next look, since the lease that records it has lapsed already.
+    """
+    payment = payments.load(tx, payment_id)
+    if payment is not None and payment.status == "authorized" and handed_over(order):
+        payments.take_lease(tx, payment_id, now, now)
+
+
 async def finish_step(desk: Desk, order_id: str) -> bool:
     """Finish the capture or void of this order that was begun, if one was; returns whether.
 
