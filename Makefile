@@ -20,7 +20,7 @@ READY := $(VENV)/ready$(subst /,-,$(subst $(space),_,$(CURDIR)))
 # Packages that hold code, for the tools that want to be told.
 SOURCES := protocol merchant_server agent_client conformance tests
 # Tests and helpers that are checked as strictly as the packages.
-TYPED_TESTS := tests/agent tests/architecture tests/benchmarks tests/project
+TYPED_TESTS := tests/agent tests/architecture tests/benchmarks tests/catalog tests/crash tests/project
 
 .PHONY: help setup demo test check format conformance bench schemas soak lock clean
 

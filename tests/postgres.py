@@ -134,7 +134,7 @@ class PostgreSQLServer:
 
     def _execute(self, statement: str) -> None:
         with psycopg.connect(self.url("postgres"), autocommit=True) as connection:
-            connection.execute(statement)  # type: ignore[call-overload] # names are ours
+            connection.execute(statement)  # names are ours
 
     def _wait_until_ready(self) -> None:
         deadline = time.monotonic() + START_SECONDS
