@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Iterator
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -154,6 +156,26 @@ def test_an_import_can_take_the_stock_from_the_file_too(store: Store) -> None:
     store.run_sync(lambda tx: items.reserve(tx, {"a": 2}))
     _import(store, item("a", stock=50), keep_stock=False)
     assert _available(store, "a") == [48]
+
+
+def test_an_import_that_breaks_off_changes_nothing(store: Store) -> None:
+    _import(store, item("a"), item("b"))
+
+    def broken() -> Iterator[Item]:
+        yield item("a", price=1)
+        yield item("c")
+        raise LookupError("line 3")
+
+    with pytest.raises(LookupError):
+        store.run_sync(lambda tx: items.replace_all(tx, broken()))
+    with pytest.raises(ValueError, match="'c' is given twice"):
+        _import(store, item("c"), item("a"), item("c"))
+    assert [(row.id, row.unit_amount) for row in store.read_sync(lambda tx: list(items.iterate(tx)))] == [
+        ("a", 500),
+        ("b", 500),
+    ]
+    assert _import(store) == 0
+    assert store.read_sync(items.count) == 0
 
 
 def test_pages_cover_the_catalog_in_its_order(store: Store) -> None:

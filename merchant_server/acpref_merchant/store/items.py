@@ -9,7 +9,7 @@ with unlimited stock are never locked.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, TypedDict
 
@@ -60,9 +60,17 @@ _IDS = Statement(sa.select(_C.id))
 _DELETE = Statement(sa.delete(TABLE).where(_C.id == bindparam("item_id")))
 
 
-def _upsert(*, keep_stock: bool) -> Statement:
+# PostgreSQL takes a large import as one stream into a table of this transaction, then merges it in one statement.
+_STAGE = TABLE.to_metadata(sa.MetaData(), name="item_import")
+_CREATE_STAGE = Statement(sa.text("CREATE TEMPORARY TABLE item_import (LIKE item)"))
+_DROP_STAGE = Statement(sa.text("DROP TABLE item_import"))
+
+
+def _upsert(*, keep_stock: bool, staged: bool) -> Statement:
     def build(insert: InsertFunction) -> sa.Executable:
         statement = insert(TABLE)
+        if staged:
+            statement = statement.from_select(list(_STAGE.columns.keys()), sa.select(_STAGE))
         new = statement.excluded
         # Counted stock stays what it has become; whether an item is counted at all, the file decides.
         stock = (
@@ -84,8 +92,8 @@ def _upsert(*, keep_stock: bool) -> Statement:
     return Statement(build)
 
 
-_UPSERT_KEEPING_STOCK = _upsert(keep_stock=True)
-_UPSERT = _upsert(keep_stock=False)
+_UPSERT = {keep_stock: _upsert(keep_stock=keep_stock, staged=False) for keep_stock in (True, False)}
+_MERGE = {keep_stock: _upsert(keep_stock=keep_stock, staged=True) for keep_stock in (True, False)}
 
 
 @lru_cache(maxsize=64)
@@ -93,16 +101,18 @@ def _load_statement(count: int) -> Statement:
     return Statement(sa.select(*_COLUMNS).where(_C.id.in_([bindparam(f"id_{n}") for n in range(count)])))
 
 
-@lru_cache(maxsize=4096)
 def _parse(data: str) -> Item:
-    """Parsing costs more than the rest of a load, and the same few items are in most baskets."""
     return Item.model_validate_json(data)
 
 
-def _item(row: Row) -> Item:
+# Parsing costs more than the rest of a load, and the same few items are in most baskets.
+_parse_remembered = lru_cache(maxsize=4096)(_parse)
+
+
+def _item(row: Row, parse: Callable[[str], Item]) -> Item:
     _, data, unit_amount, on_hand, reserved, *_ = row
     available = None if on_hand is None else max(0, on_hand - reserved)
-    return _parse(data).model_copy(update={"unit_amount": unit_amount, "available": available})
+    return parse(data).model_copy(update={"unit_amount": unit_amount, "available": available})
 
 
 def load(tx: Tx, ids: Iterable[str]) -> dict[str, Item]:
@@ -114,7 +124,7 @@ def load(tx: Tx, ids: Iterable[str]) -> dict[str, Item]:
         size = next(size for size in (1, 2, 4, 8, 16, 32, 64, 100) if size >= len(chunk))
         padded = chunk + chunk[-1:] * (size - len(chunk))  # few sizes, so that few statements are prepared
         for row in tx.rows(_load_statement(size), **{f"id_{n}": item_id for n, item_id in enumerate(padded)}):
-            found[row[0]] = _item(row)
+            found[row[0]] = _item(row, _parse_remembered)
     return found
 
 
@@ -196,16 +206,26 @@ def replace_rows(tx: Tx, rows: Iterable[NewItem], *, keep_stock: bool = True) ->
     """Make ``rows``, in their order, the whole assortment; returns how many there are.
 
     The given items win for everything but stock: units on hand of items that were there before are kept (they have been
-    sold from since), unless ``keep_stock`` is false. Reservations are always kept. All others are removed.
+    sold from since), unless ``keep_stock`` is false. Reservations are always kept. All others are removed. Raises
+    ValueError when an id comes twice.
     """
     seen: set[str] = set()
 
     def numbered() -> Iterator[dict[str, Any]]:
         for position, row in enumerate(rows):
+            if row["id"] in seen:
+                raise ValueError(f"item {row['id']!r} is given twice")
             seen.add(row["id"])
             yield {**row, "position": position, "reserved": 0}
 
-    tx.execute_many(_UPSERT_KEEPING_STOCK if keep_stock else _UPSERT, numbered())
+    if tx.dialect == "postgresql":
+        tx.execute(_CREATE_STAGE)
+        names = _STAGE.columns.keys()
+        tx.copy(_STAGE, ([row[name] for name in names] for row in numbered()))
+        tx.execute(_MERGE[keep_stock])
+        tx.execute(_DROP_STAGE)
+    else:
+        tx.execute_many(_UPSERT[keep_stock], numbered())
     gone = [{"item_id": item_id} for (item_id,) in tx.rows(_IDS) if item_id not in seen]
     if gone:
         tx.execute_many(_DELETE, gone)
@@ -221,7 +241,7 @@ def page(tx: Tx, after: tuple[int, str] | None, limit: int) -> tuple[list[Item],
     position, item_id = after if after is not None else (-1, "")
     rows = tx.rows(_PAGE, after_position=position, after_id=item_id, row_limit=limit)
     following = (rows[-1][5], rows[-1][0]) if len(rows) == limit else None
-    return [_item(row) for row in rows], following
+    return [_item(row, _parse) for row in rows], following
 
 
 def iterate(tx: Tx, batch: int = 1000) -> Iterator[Item]:

@@ -9,10 +9,11 @@ drivers take and give as ``str``, ``int`` and ``bytes`` without conversion.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal, Protocol, cast
 
 import psycopg
+from psycopg import sql
 from sqlalchemy import BigInteger, ColumnElement, Executable, Table, Text, bindparam, literal_column
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
@@ -182,6 +183,17 @@ class Tx:
         try:
             self._cursor.executemany(statement.text(self.dialect), params)
         except (sqlite3.Error, psycopg.Error) as error:
+            raise self._failed(error) from error
+
+    def copy(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        """Append ``rows``, with a value for every column, to ``table`` as one stream. On PostgreSQL only."""
+        columns = sql.SQL(", ").join(map(sql.Identifier, table.columns.keys()))
+        command = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
+        try:
+            with cast("psycopg.Cursor[Any]", self._cursor).copy(command) as stream:
+                for row in rows:
+                    stream.write_row(row)
+        except psycopg.Error as error:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> Exception:
