@@ -12,6 +12,7 @@ import json
 import sys
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
 import httpx
@@ -30,7 +31,8 @@ from acpref_merchant.operations.orders import Desk
 from acpref_merchant.payments import provider_from_settings
 from acpref_merchant.payments.transport import LeanTransport
 from acpref_merchant.settings import Settings
-from acpref_merchant.store import Store, open_store, orders, outbox, payments
+from acpref_merchant.store import Store, migrate, open_store, orders, outbox, payments
+from acpref_merchant.store.engine import parse_url
 from acpref_merchant.store.errors import StoreUnavailable
 from acpref_merchant.store.statement import Tx
 from acpref_merchant.webhooks.dead_letters import Replay, replay
@@ -363,6 +365,7 @@ def _open(database: str | None) -> Iterator[tuple[Settings, Store]]:
     """The settings and the open store; ends the process with status 2 when either cannot be had."""
     try:
         settings = Settings(database_url=database) if database else Settings()
+        _require_database(settings.database_url)
         store = open_store(settings.database_url)
     except ValidationError as error:
         problems = error.errors(include_input=False, include_url=False)
@@ -378,6 +381,14 @@ def _open(database: str | None) -> Iterator[tuple[Settings, Store]]:
     finally:
         structlog.configure(**logging)
         store.close()
+
+
+def _require_database(url: str) -> None:
+    """A mistyped path must not become a new, empty shop; an existing database is brought to this version's schema."""
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").is_file():
+        raise ValueError(f"there is no file {parsed.database}: give --database or set ACPREF_DATABASE_URL")
+    migrate(url)
 
 
 def _lines(texts: list[str] | None) -> dict[str, int] | None:

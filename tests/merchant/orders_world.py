@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
+from typing import Literal
 
 from acpref_merchant.domain.item import Item
 from acpref_merchant.domain.session import Line, Session
@@ -18,6 +19,7 @@ from acpref_merchant.payments.port import (
     ProviderUnavailable,
 )
 from acpref_merchant.store import items, orders, outbox, payments, sessions
+from acpref_merchant.store.statement import Tx
 from acpref_merchant.store.store import Store
 from acpref_protocol.lifecycle import Status
 from acpref_protocol.models import (
@@ -45,7 +47,7 @@ class Books:
     captured: dict[str, int] = field(default_factory=dict)
     voided: set[str] = field(default_factory=set)
     refunded: dict[str, int] = field(default_factory=dict)
-    answers: dict[str, object] = field(default_factory=dict)
+    answers: dict[str, tuple[str, object]] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     before: list[BaseException] = field(default_factory=list)
     """Raised, in turn, by the next calls before they move anything."""
@@ -94,7 +96,7 @@ class Books:
             raise self.before.pop(0)
         if key not in self.answers:
             self.answers[key] = (call, move())
-        first, answer = self.answers[key]  # type: ignore[misc]
+        first, answer = self.answers[key]
         if first != call:
             raise ProviderRefused("idempotency_conflict", f"{key} was {first}, not {call}")
         if self.after:
@@ -151,7 +153,7 @@ class World:
 TOTAL = 2 * 1000 + 500 + 300
 
 
-def world(store: Store, *, captured: bool = True, kind: str = "shipping") -> World:
+def world(store: Store, *, captured: bool = True, kind: Literal["shipping", "pickup"] = "shipping") -> World:
     """A world in ``store``; ``captured`` says whether the money was taken or is only held."""
     numbers = count(1)
     clock = [NOW]
@@ -206,21 +208,21 @@ def world(store: Store, *, captured: bool = True, kind: str = "shipping") -> Wor
     )  # fmt: skip
     shelf = [Item(id=i, product_id=i, title=i, unit_amount=1, available=10) for i in ("a", "b")]
 
-    def fill(tx: object) -> None:
-        items.replace_all(tx, shelf)  # type: ignore[arg-type]
+    def fill(tx: Tx) -> None:
+        items.replace_all(tx, shelf)
         sessions.insert(
             tx, id="cs_1", agent_id="agent", status="completed", data=session.model_dump_json(), created_at=NOW,
             expires_at=NOW,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
         payments.intend(
             tx, id="pay_1", session_id="cs_1", agent_id="agent", amount=TOTAL, currency="usd", token="vt",
             provider="books", lease_until=NOW, idempotency_path="/", idempotency_key="k", request="{}", now=NOW,
-        )  # type: ignore[arg-type]  # fmt: skip
-        payments.record_authorized(tx, "pay_1", "pp_1", NOW, captured=captured)  # type: ignore[arg-type]
+        )  # fmt: skip
+        payments.record_authorized(tx, "pay_1", "pp_1", NOW, captured=captured)
         orders.insert(
             tx, id="ord_1", session_id="cs_1", agent_id="agent", number="1001", status="confirmed",
             data=order.to_json().decode(), created_at=NOW,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
     store.run_sync(fill)
     return World(store, books, desk, clock, notified)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Literal
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -35,6 +36,7 @@ from acpref_protocol.models import (
     OrderLineItem,
     OrderLineItemQuantity,
     Total,
+    TotalType,
 )
 
 NOW = 1_770_000_000_000
@@ -42,15 +44,19 @@ GOODS = 12_340
 SHIPPING = 799
 
 
-def total(kind: str, amount: int) -> Total:
+def total(kind: TotalType, amount: int) -> Total:
     return Total(type=kind, display_text=kind, amount=amount)
 
 
 def order_of(ships: dict[str, int], collects: dict[str, int] | None = None) -> Order:
     """A paid order whose lines ship in one parcel or are collected in one visit; lines are worth their tax, too."""
     units = {**ships, **(collects or {})}
-    fulfillments = []
-    for kind, lines in (("shipping", ships), ("pickup", collects or {})):
+    fulfillments: list[Fulfillment] = []
+    kinds: list[tuple[Literal["shipping", "pickup"], dict[str, int]]] = [
+        ("shipping", ships),
+        ("pickup", collects or {}),
+    ]
+    for kind, lines in kinds:
         if lines:
             fulfillments.append(
                 Fulfillment(
@@ -96,7 +102,7 @@ def line(order: Order, name: str) -> tuple[int, int, int, str | None]:
 def test_shipping_everything_ships_the_order_and_delivery_completes_it() -> None:
     """ORD-06, ORD-07, ORD-08, ORD-10, ORD-11."""
     order = ship(order_of({"a": 2, "b": 1}), carrier="UPS", tracking_number="1Z", now=NOW)
-    (parcel,) = order.fulfillments or ()
+    (parcel,) = order.fulfillments or []
     assert (order.status, parcel.status, parcel.carrier, parcel.tracking_number) == (
         "shipped", "shipped", "UPS", "1Z",
     )  # fmt: skip
@@ -104,7 +110,7 @@ def test_shipping_everything_ships_the_order_and_delivery_completes_it() -> None
     assert line(order, "a") == (2, 2, 2, "fulfilled")
     order = advance(order, parcel.id, "out_for_delivery", now=NOW + 1)
     order = deliver(order, parcel.id, now=NOW + 2, description="Left at the door")
-    (parcel,) = order.fulfillments or ()
+    (parcel,) = order.fulfillments or []
     assert order.status == "completed"
     assert [(e.type, e.description) for e in parcel.events or ()] == [
         ("shipped", None), ("out_for_delivery", None), ("delivered", "Left at the door"),
@@ -117,7 +123,7 @@ def test_a_partial_shipment_splits_the_fulfillment() -> None:
     assert order.status == "processing"
     assert line(order, "a") == (3, 3, 1, "partial")
     assert line(order, "b") == (1, 1, 0, "processing")
-    rest, parcel = order.fulfillments or ()
+    rest, parcel = order.fulfillments or []
     assert (rest.status, rest.tracking_number) == ("pending", None)
     assert (parcel.id, parcel.status, parcel.tracking_number) == ("ful_2", "shipped", "1Z")
     assert outstanding(order) == {"a": 2, "b": 1}
@@ -135,7 +141,7 @@ def test_canceling_everything_cancels_order_and_fulfillment() -> None:
     """ORD-07, ORD-08, ORD-12."""
     order = cancel_lines(order_of({"a": 2}), reason="buyer_request", now=NOW)
     assert (order.status, line(order, "a")) == ("canceled", (2, 0, 0, "removed"))
-    (adjustment,) = order.adjustments or ()
+    (adjustment,) = order.adjustments or []
     assert (adjustment.type, adjustment.status, adjustment.reason) == (
         "cancellation", "completed", "buyer_request",
     )  # fmt: skip
@@ -161,7 +167,7 @@ def test_a_refund_counts_when_it_is_completed_and_total_stays() -> None:
     order = order_of({"a": 1})
     charged = order_total(order)
     order = request_refund(order, 500, "usd", captured=charged, lines={"a": 1}, reason="late", now=NOW)
-    (adjustment,) = order.adjustments or ()
+    (adjustment,) = order.adjustments or []
     assert (adjustment.status, adjustment.amount, adjustment.currency) == ("pending", 500, "usd")
     assert amount_of(order.totals, "amount_refunded") is None
     order = settle_refund(order, adjustment.id, succeeded=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
-from click.testing import Result
 from tests.merchant.orders_world import LOST, NOW, TOTAL, World, world
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from acpref_merchant import cli_orders
 from acpref_merchant.store import outbox
@@ -128,6 +128,12 @@ def test_wrong_usage_ends_with_2_and_changes_nothing(operator: Operator, words: 
 def test_a_database_that_cannot_be_opened_ends_with_2_and_one_line(operator: Operator, url: str) -> None:
     operator.url = url
     assert len(operator.types("orders", "list", expect=2).stderr.strip().splitlines()) == 1
+
+
+def test_a_mistyped_path_makes_no_new_database(operator: Operator, tmp_path: Path) -> None:
+    operator.url = f"sqlite:///{tmp_path}/typo.db"
+    assert "there is no file" in operator.types("orders", "list", expect=2).stderr
+    assert not (tmp_path / "typo.db").exists()
 
 
 def kill_events(operator: Operator) -> list[str]:

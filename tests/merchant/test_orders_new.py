@@ -35,7 +35,7 @@ def total(kind: str, amount: int) -> dict[str, Any]:
 
 
 FREE = [total("total", 0)]
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "std": {
         "type": "shipping", "id": "std", "title": "Standard", "carrier": "USPS", "totals": FREE,
         "earliest_delivery_time": rfc3339(NOW + 3 * 86_400_000), "latest_delivery_time": rfc3339(NOW + 5 * 86_400_000),
@@ -120,7 +120,7 @@ def test_an_order_names_itself_its_session_and_its_page() -> None:
 
 def test_lines_carry_what_the_buyer_saw() -> None:
     """ORD-05, ORD-07."""
-    (line,) = paid({"a": 2}, {"std": ["li_a"]}).line_items or ()
+    (line,) = paid({"a": 2}, {"std": ["li_a"]}).line_items or []
     assert (line.id, line.title, line.product_id, line.unit_price, line.subtotal, line.status) == (
         "li_a", "Item a", "p_a", 1000, 2000, "processing",
     )  # fmt: skip
@@ -132,7 +132,7 @@ def test_lines_carry_what_the_buyer_saw() -> None:
 def test_every_selected_option_becomes_a_fulfillment_of_the_lines_it_names(names: list[str]) -> None:
     """ORD-09, FUL-11: lines are named by their own ids or by their items'."""
     order = paid({"a": 2, "b": 1, "c": 3}, {"std": names, "store": ["li_c"]})
-    parcel, pickup = order.fulfillments or ()
+    parcel, pickup = order.fulfillments or []
     assert [(r.id, r.quantity) for r in parcel.line_items or ()] == [("li_a", 2), ("li_b", 1)]
     assert (parcel.type, parcel.status, parcel.carrier) == ("shipping", "pending", "USPS")
     assert parcel.destination is not None
@@ -143,7 +143,7 @@ def test_every_selected_option_becomes_a_fulfillment_of_the_lines_it_names(names
 
 
 def test_a_group_of_its_own_address_is_sent_there() -> None:
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"id": "g1", "item_ids": ["a"], "destination_type": "shipping"},
         {
             "id": "g2",
@@ -161,7 +161,7 @@ def test_a_group_of_its_own_address_is_sent_there() -> None:
 
 def test_local_delivery_travels_as_shipping_and_says_so() -> None:
     """ORD-09."""
-    (delivery,) = paid({"a": 1}, {"local": ["li_a"]}).fulfillments or ()
+    (delivery,) = paid({"a": 1}, {"local": ["li_a"]}).fulfillments or []
     assert (delivery.type, delivery.description) == ("shipping", "Local delivery: Bike courier")
     assert delivery.estimated_delivery is not None
     assert delivery.estimated_delivery.latest == rfc3339(NOW + 14_400_000)
@@ -170,12 +170,12 @@ def test_local_delivery_travels_as_shipping_and_says_so() -> None:
 def test_digital_goods_are_delivered_at_once() -> None:
     """ORD-06, ORD-08, ORD-10."""
     order = paid({"a": 2}, {"dl": ["li_a"]})
-    (download,) = order.fulfillments or ()
+    (download,) = order.fulfillments or []
     assert (order.status, download.status) == ("completed", "delivered")
     assert [(e.type, e.occurred_at) for e in download.events or ()] == [("delivered", rfc3339(NOW))]
     assert download.digital_delivery is not None
     assert (download.digital_delivery.access_url or "").startswith("https://shop.example/orders/ord_1/")
-    (line,) = order.line_items or ()
+    (line,) = order.line_items or []
     assert (line.quantity.fulfilled, line.status) == (2, "fulfilled")
 
 
