@@ -24,6 +24,7 @@ from acpref_merchant.catalog.problems import CatalogError, Problem, Problems
 from acpref_merchant.catalog.references import dangling_references
 from acpref_merchant.catalog.report import NOT_SO, USAGE, Reporter, counted, fail
 from acpref_merchant.catalog.write import write_catalog
+from acpref_merchant.clock import system_clock
 from acpref_merchant.domain.shop import Shop
 
 app = typer.Typer(
@@ -101,7 +102,12 @@ def import_(
         name = "mapping" if mapping_file else source_format.value if source_format else detect(source)
         mapping = load_mapping(mapping_file) if mapping_file else None
         shop = _shop(shop_file, mapping, currency)
-    settings = ImportSettings(shop.currency, now=datetime.now(UTC), stock=stock, tax_class=tax_class)
+    settings = ImportSettings(
+        shop.currency,
+        now=datetime.fromtimestamp(system_clock() / 1000, UTC),
+        stock=stock,
+        tax_class=tax_class,
+    )
     read = partial(read_json, mapping=mapping) if mapping else FORMATS[name]
     _refuse_overwriting(out, (PRODUCTS_FILE, SHOP_FILE), force)
     with _failures(NOT_SO):

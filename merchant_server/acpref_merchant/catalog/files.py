@@ -140,7 +140,7 @@ class UniqueIds:
         if not product_id.isprintable():
             raise RecordError("contains unprintable characters", "$.id")
         for index, one in enumerate(variant_ids):
-            if one in self._variants or one in variant_ids[:index]:
+            if one in self._variants or (index and one in variant_ids[:index]):
                 raise RecordError(f"the variant id {one!r} was used before", f"$.variants[{index}].id")
             if not one.isprintable():
                 raise RecordError("contains unprintable characters", f"$.variants[{index}].id")

@@ -27,12 +27,6 @@ from acpref_merchant.catalog.problems import CatalogError, RecordError
 from acpref_merchant.domain.item import Product
 from acpref_merchant.store.items import NewItem
 
-# Members of a product that its items repeat, and those of a variant that keep their name.
-_FROM_PRODUCT = (
-    "title", "description", "brand", "category", "tags", "url", "images", "condition", "tax_class", "fulfillment",
-    "disclosures",
-)  # fmt: skip
-_FROM_VARIANT = ("weight_grams", "options", "barcodes", "max_quantity_per_order")
 _INTEGERS = ("price", "list_price", "stock", "weight_grams", "max_quantity_per_order")
 
 
@@ -73,31 +67,29 @@ def _document(line: bytes) -> dict[str, Any]:
 
 def _integers_only(document: dict[str, Any]) -> bool:
     """To JSON Schema 1.0 is an integer; to us, and to the models, it is a float."""
-    return not any(type(variant.get(name)) is float for variant in document["variants"] for name in _INTEGERS)
+    for variant in document["variants"]:
+        for name in _INTEGERS:
+            if type(variant.get(name)) is float:
+                return False
+    return True
 
 
 def _rows(document: dict[str, Any]) -> Iterator[NewItem]:
-    common = {name: value for name in _FROM_PRODUCT if (value := document.get(name)) is not None}
-    product_id = document["id"]
-    for variant in document["variants"]:
-        item = {
-            "id": variant["id"],
-            "product_id": product_id,
-            **common,
-            "variant_title": variant["title"],
-            "unit_amount": variant["price"],
-        }
-        for name in _FROM_VARIANT:
-            if (value := variant.get(name)) is not None:
-                item[name] = value
-        if (list_price := variant.get("list_price")) is not None:
-            item["list_amount"] = list_price
-        if images := variant.get("images"):
-            item["images"] = images
+    """Takes ``document`` apart: its members become those of ``Item``, which has most of them under the same name."""
+    variants = document.pop("variants")
+    product_id = document["product_id"] = document.pop("id")
+    for variant in variants:
+        price = variant["unit_amount"] = variant.pop("price")
+        variant["variant_title"] = variant.pop("title")
+        stock = variant.pop("stock", None)
+        if "list_price" in variant:
+            variant["list_amount"] = variant.pop("list_price")
+        if not variant.get("images"):
+            variant.pop("images", None)
         yield {
             "id": variant["id"],
             "product_id": product_id,
-            "data": to_json(item).decode(),
-            "unit_amount": variant["price"],
-            "on_hand": variant.get("stock"),
+            "data": to_json({**document, **variant}).decode(),
+            "unit_amount": price,
+            "on_hand": stock,
         }

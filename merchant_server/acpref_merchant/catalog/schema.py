@@ -1,6 +1,4 @@
-"""JSON Schemas of the catalog files, built from the models and kept in ``catalogs/schema``.
-
-    python -m acpref_merchant.catalog.schema catalogs/schema [--check]
+"""JSON Schemas of the catalog files, built from the models; ``schema_build`` keeps them in ``catalogs/schema``.
 
 The models know the shapes; the words are here. A field without a description fails the build, and so does a
 description of a field that no longer exists.
@@ -9,9 +7,7 @@ description of a field that no longer exists.
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -79,30 +75,3 @@ def rendered() -> Iterator[tuple[str, str]]:
     """Each document's file name and text."""
     for file_name, model in DOCUMENTS.items():
         yield file_name, json.dumps(build(model, file_name), indent=2, ensure_ascii=False) + "\n"
-
-
-def main(arguments: list[str]) -> int:
-    """Write the documents into the folder given, or with ``--check`` only compare. Returns the exit status."""
-    folders = [argument for argument in arguments if argument != "--check"]
-    if len(folders) != 1:
-        print("usage: python -m acpref_merchant.catalog.schema FOLDER [--check]", file=sys.stderr)
-        return 2
-    folder = Path(folders[0])
-    stale = [name for name, text in rendered() if not _is(folder / name, text)]
-    if "--check" in arguments:
-        for name in stale:
-            print(f"{folder / name} is not current: run this command without --check", file=sys.stderr)
-        return 1 if stale else 0
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, text in rendered():
-        (folder / name).write_text(text, encoding="utf-8")
-        print(f"{folder / name}{' (changed)' if name in stale else ''}")
-    return 0
-
-
-def _is(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text(encoding="utf-8") == text
-
-
-if __name__ == "__main__":
-    raise SystemExit(main(sys.argv[1:]))

@@ -19,7 +19,7 @@ import pydantic
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from acpref_merchant.catalog.amounts import grams, minor_units, whole_number
-from acpref_merchant.catalog.files import bounded_lines
+from acpref_merchant.catalog.files import bounded_lines, shop_problems
 from acpref_merchant.catalog.importers.base import ImportSettings, Intake, at, web_address
 from acpref_merchant.catalog.problems import CatalogError, Problems, RecordError, first_error
 from acpref_merchant.catalog.text import clean_text, one_line, plain_text, to_markdown
@@ -138,12 +138,15 @@ class Mapping(_Frozen):
 def load_mapping(path: Path) -> Mapping:
     """The mapping file at ``path``. Raises CatalogError with the JSONPath of what is wrong."""
     try:
-        return Mapping.model_validate_json(path.read_bytes())
+        mapping = Mapping.model_validate_json(path.read_bytes())
     except OSError as error:
         raise CatalogError.at(path, f"cannot be read: {error.strerror or error}") from error
     except pydantic.ValidationError as error:
         found = first_error(error)
         raise CatalogError.at(path, found.message, path=found.path) from error
+    for found in shop_problems(mapping.shop) if mapping.shop else ():
+        raise CatalogError.at(path, found.message, path=found.path.replace("$", "$.shop", 1))
+    return mapping
 
 
 def read_json(
@@ -302,7 +305,7 @@ def _text(found: Any) -> str:
         return format(found, "f")
     if isinstance(found, int) and not isinstance(found, bool):
         return str(found)
-    raise RecordError("is missing" if found is None else f"is a {_kind(found)}, not a text or number")
+    raise RecordError("is missing" if found is None else f"is {_kind(found)}, not a text or number")
 
 
 def _texts(found: Any) -> list[str]:
@@ -327,4 +330,4 @@ def _way(text: str) -> FulfillmentType:
 
 
 def _kind(found: Any) -> str:
-    return {dict: "object", list: "list", bool: "boolean"}.get(type(found), type(found).__name__)
+    return {dict: "an object", list: "a list", bool: "a boolean"}.get(type(found), type(found).__name__)
