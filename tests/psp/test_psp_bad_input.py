@@ -25,7 +25,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 FAST = settings(
-    max_examples=120,
+    max_examples=60,
     deadline=None,
     phases=[Phase.explicit, Phase.generate],
     suppress_health_check=[
@@ -123,7 +123,7 @@ def test_requests_made_from_the_services_own_description_are_answered_as_describ
     assert sorted(operations) == sorted(OPERATIONS)
     token = AGENT if operation_id == "delegatePayment" else MERCHANT
 
-    @settings(parent=FAST, max_examples=25)
+    @settings(parent=FAST, max_examples=10)
     @given(case=operations[operation_id].as_strategy())
     def run(case: schemathesis.Case) -> None:
         response = case.call(base_url=psp.url, headers={"Authorization": f"Bearer {token}"})
