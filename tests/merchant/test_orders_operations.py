@@ -205,6 +205,22 @@ def test_a_refund_whose_process_died_is_made_exactly_once(
     assert shop.events()[-1] == order == shop.order
 
 
+def test_a_refund_finished_twice_at_once_is_recorded_and_told_once(store: Store) -> None:
+    shop = world(store)
+    shop.books.before = [LOST]
+    refused("provider_unavailable", operations.refund(shop.desk, "ord_1", 700))
+
+    async def both() -> None:
+        await asyncio.gather(*(operations.refund(shop.desk, "ord_1", 700) for _ in range(4)))
+
+    asyncio.run(both())
+    assert shop.books.refunded == {"pp_1": 700}
+    assert [[a.status for a in order.adjustments or ()] for order in shop.events()] == [
+        ["pending"],
+        ["completed"],
+    ]
+
+
 def test_an_unknown_outcome_is_said_and_finished_later(store: Store) -> None:
     shop = world(store)
     shop.books.after = [LOST]
