@@ -119,6 +119,12 @@ def test_a_byte_order_mark_and_windows_line_ends_do_no_harm(tmp_path: Path) -> N
             "products.jsonl:2: $.disclosures[1]: contains raw HTML",
         ),
         (product(2, fulfillment=["teleport"]), "products.jsonl:2: $.fulfillment[0]: "),
+        (product(2, url="no address"), "products.jsonl:2: $.url: "),
+        (product(2, images=["https://a.example.com/ok", "mug.jpg"]), "products.jsonl:2: $.images[1]: "),
+        (
+            product(2, variants=[{"id": "x", "title": "t", "price": 9, "images": ["https://a b"]}]),
+            "products.jsonl:2: $.variants[0].images[0]: ",
+        ),
         (b'{"id": "p2", "title": ', "products.jsonl:2: $: "),
         (b'{"id": "\xff"}', "products.jsonl:2: $"),
         (b"[]", "products.jsonl:2: $: "),

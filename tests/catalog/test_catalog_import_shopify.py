@@ -17,8 +17,8 @@ SETTINGS = ImportSettings("usd", now=datetime(2026, 3, 1, tzinfo=UTC))
 CLASSIC = [
     "Handle", "Title", "Body (HTML)", "Vendor", "Type", "Tags", "Published", "Option1 Name", "Option1 Value",
     "Option2 Name", "Option2 Value", "Variant SKU", "Variant Grams", "Variant Inventory Tracker",
-    "Variant Inventory Qty", "Variant Inventory Policy", "Variant Price", "Variant Compare At Price", "Variant Requires Shipping",
-    "Variant Taxable", "Variant Barcode", "Image Src", "Variant Image", "Status",
+    "Variant Inventory Qty", "Variant Inventory Policy", "Variant Price", "Variant Compare At Price",
+    "Variant Requires Shipping", "Variant Taxable", "Variant Barcode", "Image Src", "Variant Image", "Status",
 ]  # fmt: skip
 SHIRT = {
     "Handle": "shirt",

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import jsonschema_rs
+import pydantic
 from pydantic_core import from_json, to_json
 
 from acpref_merchant.catalog.files import (
@@ -26,6 +27,7 @@ from acpref_merchant.catalog.files import (
 from acpref_merchant.catalog.problems import CatalogError, RecordError
 from acpref_merchant.domain.item import Product
 from acpref_merchant.store.items import NewItem
+from acpref_protocol.base import Uri
 
 _INTEGERS = ("price", "list_price", "stock", "weight_grams", "max_quantity_per_order")
 
@@ -50,6 +52,9 @@ def item_rows(path: Path) -> Iterator[NewItem]:
             yield from _rows(document)
 
 
+_ADDRESSES = pydantic.TypeAdapter(list[Uri | None])
+
+
 @cache
 def _validator() -> jsonschema_rs.Validator:
     return jsonschema_rs.validator_for(Product.model_json_schema())
@@ -60,7 +65,7 @@ def _document(line: bytes) -> dict[str, Any]:
         document = from_json(line, allow_inf_nan=False)
     except ValueError:
         document = None
-    if _validator().is_valid(document) and _integers_only(document):
+    if _validator().is_valid(document) and _integers_only(document) and _addresses_sound(document):
         return document  # type: ignore[no-any-return]
     return parse_product(line).model_dump(mode="json")
 
@@ -71,6 +76,18 @@ def _integers_only(document: dict[str, Any]) -> bool:
         for name in _INTEGERS:
             if type(variant.get(name)) is float:
                 return False
+    return True
+
+
+def _addresses_sound(document: dict[str, Any]) -> bool:
+    """To JSON Schema a format is a remark; feeds and sessions need addresses that are URIs."""
+    addresses = [document.get("url"), *document.get("images", ())]
+    for variant in document["variants"]:
+        addresses += variant.get("images", ())
+    try:
+        _ADDRESSES.validate_python(addresses)
+    except pydantic.ValidationError:
+        return False
     return True
 
 

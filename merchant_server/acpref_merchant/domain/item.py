@@ -11,6 +11,8 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from acpref_protocol.base import Uri
+
 FulfillmentType = Literal["shipping", "digital", "pickup", "local_delivery"]
 
 
@@ -45,7 +47,7 @@ class Variant(_Frozen):
     weight_grams: int = Field(default=0, ge=0)
     options: tuple[Option, ...] = ()
     barcodes: tuple[Barcode, ...] = ()
-    images: tuple[str, ...] = ()
+    images: tuple[Uri, ...] = ()
     max_quantity_per_order: int | None = Field(default=None, ge=1)
 
 
@@ -58,8 +60,8 @@ class Product(_Frozen):
     brand: str = ""
     category: str = ""
     tags: tuple[str, ...] = ()
-    url: str | None = None
-    images: tuple[str, ...] = ()
+    url: Uri | None = None
+    images: tuple[Uri, ...] = ()
     condition: Literal["new", "refurbished", "used"] = "new"
     tax_class: str = "standard"
     fulfillment: tuple[FulfillmentType, ...] = ("shipping",)

@@ -57,8 +57,8 @@ def _product(product: FeedProduct, settings: ImportSettings, problems: Problems)
         title=_line(product.title or first.title),
         description=_words(product.description or first.description),
         category=_line(first.categories[0].value) if first.categories else "",
-        url=web_address(product.url or first.url or ""),
-        images=_images(product),
+        url=web_address(product.url or first.url or "", problems),
+        images=_images(product, problems),
         condition=_condition(first),  # type: ignore[arg-type]
         tax_class=settings.tax_class,
         variants=tuple(
@@ -81,7 +81,7 @@ def _variant(variant: FeedVariant, index: int, settings: ImportSettings, problem
         stock=_stock(variant, settings, problems),
         options=tuple(Option(name=one.name, value=one.value) for one in variant.variant_options or ()),
         barcodes=tuple(Barcode(type=one.type, value=one.value) for one in variant.barcodes or ()),
-        images=_images(variant),
+        images=_images(variant, problems),
     )
 
 
@@ -114,9 +114,9 @@ def _words(description: FeedDescription | None) -> str:
     )
 
 
-def _images(holder: FeedProduct | FeedVariant) -> tuple[str, ...]:
+def _images(holder: FeedProduct | FeedVariant, problems: Problems) -> tuple[str, ...]:
     media = (one for one in holder.media or () if one.type == "image")
-    return tuple(address for one in media if (address := web_address(one.url)))
+    return tuple(address for one in media if (address := web_address(one.url, problems)))
 
 
 def _condition(variant: FeedVariant) -> str:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from urllib.parse import quote
 
 import pydantic
 
 from acpref_merchant.catalog.files import UniqueIds, check_product
 from acpref_merchant.catalog.problems import CatalogError, Problem, Problems, RecordError, first_error
 from acpref_merchant.domain.item import Product, Variant
+from acpref_protocol.base import Uri
 
 # One cell of a table may hold a long description, but not a whole file that forgot a closing quote.
 MAX_CELL_CHARACTERS = 1 << 20
@@ -107,12 +109,23 @@ def rows(path: Path, delimiter: str, intake: Intake) -> Iterator[tuple[int, list
         raise CatalogError.at(path, f"cannot be read: {error.strerror or error}") from error
 
 
-def web_address(text: str) -> str | None:
-    """``text`` when it is an http(s) address, ``None`` for anything else: a feed names no other schemes."""
-    address = text.strip()
-    lowered = address.lower()
-    if lowered.startswith(("https://", "http://")) and not any(c.isspace() or c in '<>"' for c in address):
-        return address
+# What RFC 3986 lets stand in an address as it is; the per cent sign is taken for an escape.
+_UNESCAPED = "%/:?#[]@!$&'()*+,;=~"
+_URI = pydantic.TypeAdapter(Uri)
+
+
+def web_address(text: str, problems: Problems) -> str | None:
+    """``text`` as an http(s) URI, its blanks and letters beyond ASCII escaped; ``None`` for no text.
+
+    Anything else (another scheme, a relative path) is left out with a note.
+    """
+    if not (address := text.strip()):
+        return None
+    if address.lower().startswith(("https://", "http://")):
+        escaped = quote(address, safe=_UNESCAPED)
+        with suppress(pydantic.ValidationError):
+            return str(_URI.validate_python(escaped))
+    problems.note("addresses left out because they are no http(s) URIs")
     return None
 
 

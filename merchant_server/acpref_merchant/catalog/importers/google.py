@@ -132,23 +132,22 @@ def _grouped(
             del open_groups[key]
         if group.variants:
             with intake.record(group.number):
-                yield from intake.accept(group.number, _product(key, group, settings))
+                yield from intake.accept(group.number, _product(key, group, settings, intake.problems))
     if not seen:
         intake.problems.note("the feed contains no items")
 
 
-def _product(key: str, group: _Group, settings: ImportSettings) -> Product:
+def _product(key: str, group: _Group, settings: ImportSettings, problems: Problems) -> Product:
     first = group.first
     many = len(group.variants) > 1
-    images = _images(first)
     return Product(
         id=key or group.variants[0].id,
         title=common_title(group.titles) if many else group.titles[0],
         description=plain_text(_one(first, "description")),
         brand=one_line(_one(first, "brand")),
         category=one_line(_one(first, "product_type") or _one(first, "google_product_category")),
-        url=web_address(_one(first, "link")),
-        images=images,
+        url=web_address(_one(first, "link"), problems),
+        images=_images(first, problems),
         condition=_CONDITIONS.get(_one(first, "condition").lower(), "new"),  # type: ignore[arg-type]
         tax_class=settings.tax_class,
         variants=tuple(distinct_titles(group.variants) if many else group.variants),
@@ -179,7 +178,7 @@ def _variant(attributes: Attributes, settings: ImportSettings, problems: Problem
             if (value := _one(attributes, name))
         ),
         barcodes=tuple(Barcode(type="GTIN", value=gtin) for gtin in (_one(attributes, "gtin"),) if gtin),
-        images=_images(attributes),
+        images=_images(attributes, problems),
     )
 
 
@@ -214,11 +213,11 @@ def _sale_applies(attributes: Attributes, now: datetime) -> bool:
         raise RecordError(wanted, "sale_price_effective_date") from error
 
 
-def _images(attributes: Attributes) -> tuple[str, ...]:
+def _images(attributes: Attributes, problems: Problems) -> tuple[str, ...]:
     named = attributes.get("image_link", []) + [
         part for text in attributes.get("additional_image_link", []) for part in text.split(",")
     ]
-    return tuple(dict.fromkeys(address for text in named if (address := web_address(text))))
+    return tuple(dict.fromkeys(address for text in named if (address := web_address(text, problems))))
 
 
 def _one(attributes: Attributes, name: str) -> str:

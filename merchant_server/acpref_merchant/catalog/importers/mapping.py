@@ -157,7 +157,7 @@ def read_json(
     intake = Intake(path, problems, noun="line" if lines else "record")
     for number, record in _json_lines(path, intake) if lines else _document(path, mapping):
         with intake.record(number):
-            yield from intake.accept(number, _product(record, mapping, settings))
+            yield from intake.accept(number, _product(record, mapping, settings, problems))
 
 
 def _parse(raw: bytes) -> Any:
@@ -227,7 +227,7 @@ def _value(rule: Rule, record: Any, product: Any) -> Any:
     return f"{rule.prefix}{_text(found)}" if rule.prefix else found
 
 
-def _product(record: Any, mapping: Mapping, settings: ImportSettings) -> Product:
+def _product(record: Any, mapping: Mapping, settings: ImportSettings, problems: Problems) -> Product:
     if not isinstance(record, dict):
         raise RecordError("is not an object", "$")
     rules = mapping.product
@@ -243,8 +243,8 @@ def _product(record: Any, mapping: Mapping, settings: ImportSettings) -> Product
         brand=one_line(read("brand", rules.brand, _text)),
         category=one_line(read("category", rules.category, _text)),
         tags=tuple(one_line(tag) for tag in read("tags", rules.tags, _texts)),
-        url=web_address(url) if url else None,
-        images=_addresses(read("images", rules.images, _texts)),
+        url=web_address(url, problems) if url else None,
+        images=_addresses(read("images", rules.images, _texts), problems),
         condition=read("condition", rules.condition, _text),
         tax_class=read("tax_class", rules.tax_class, _optional(_text)) or settings.tax_class,
         fulfillment=tuple(_way(way) for way in read("fulfillment", rules.fulfillment, _texts)),
@@ -253,11 +253,13 @@ def _product(record: Any, mapping: Mapping, settings: ImportSettings) -> Product
             for one in read("disclosures", rules.disclosures, _texts)
             if (text := plain_text(one))
         ),
-        variants=tuple(_variant(variant, record, mapping, settings.currency) for variant in variants),
+        variants=tuple(
+            _variant(variant, record, mapping, settings.currency, problems) for variant in variants
+        ),
     )
 
 
-def _variant(record: Any, product: Any, mapping: Mapping, currency: str) -> Variant:
+def _variant(record: Any, product: Any, mapping: Mapping, currency: str, problems: Problems) -> Variant:
     rules = mapping.variant
     read = partial(_read, record=record, product=product)
     amount: Callable[[Any], int] = (
@@ -275,7 +277,7 @@ def _variant(record: Any, product: Any, mapping: Mapping, currency: str) -> Vari
         max_quantity_per_order=read(
             "max_quantity_per_order", rules.max_quantity_per_order, _optional(_whole)
         ),
-        images=_addresses(read("images", rules.images, _texts)),
+        images=_addresses(read("images", rules.images, _texts), problems),
         options=tuple(
             Option(name=name, value=one_line(text))
             for name, rule in rules.options.items()
@@ -318,8 +320,8 @@ def _whole(found: Any) -> int:
     return whole_number(_text(found))
 
 
-def _addresses(texts: list[str]) -> tuple[str, ...]:
-    return tuple(address for text in texts if (address := web_address(text)))
+def _addresses(texts: list[str], problems: Problems) -> tuple[str, ...]:
+    return tuple(address for text in texts if (address := web_address(text, problems)))
 
 
 def _way(text: str) -> FulfillmentType:

@@ -81,12 +81,16 @@ def _rows(path: Path, intake: Intake) -> Iterator[tuple[int, Row]]:
 
 
 def _product(
-    handle: str, product_rows: list[Row], variants: list[Variant], settings: ImportSettings
+    handle: str,
+    product_rows: list[Row],
+    variants: list[Variant],
+    settings: ImportSettings,
+    problems: Problems,
 ) -> Product:
     first = product_rows[0]
     ships = first.get("variant requires shipping", "true").lower() not in _FALSE
     fulfillment: tuple[FulfillmentType, ...] = ("shipping",) if ships else ("digital",)
-    images = (web_address(row.get("image src", "")) for row in product_rows)
+    images = (web_address(row.get("image src", ""), problems) for row in product_rows)
     return Product(
         id=handle,
         title=one_line(first["title"]),
@@ -111,11 +115,13 @@ def _variants(numbered: list[tuple[int, Row]], settings: ImportSettings, intake:
         if "variant price" not in row and number != numbered[0][0] and "option1 value" not in row:
             continue
         with intake.record(number):
-            variants.append(_variant(row, option_names, first, settings))
+            variants.append(_variant(row, option_names, first, settings, intake.problems))
     return variants
 
 
-def _variant(row: Row, option_names: list[str], first: Row, settings: ImportSettings) -> Variant:
+def _variant(
+    row: Row, option_names: list[str], first: Row, settings: ImportSettings, problems: Problems
+) -> Variant:
     options = tuple(
         Option(name=one_line(name), value=one_line(value))
         for name, value in zip(
@@ -133,7 +139,7 @@ def _variant(row: Row, option_names: list[str], first: Row, settings: ImportSett
             list_price = minor_units(compared, settings.currency)
     with at("Variant Grams"):
         weight = grams(row.get("variant grams", "0"))
-    image = web_address(row.get("variant image", ""))
+    image = web_address(row.get("variant image", ""), problems)
     barcode = row.get("variant barcode", "").lstrip("'")
     return Variant(
         id=row.get("variant sku", "").lstrip("'") or _derived_id(first["handle"], options),
