@@ -30,6 +30,7 @@ from acpref_merchant.store.items import NewItem
 from acpref_protocol.base import Uri
 
 _INTEGERS = ("price", "list_price", "stock", "weight_grams", "max_quantity_per_order")
+_ADDRESSES = pydantic.TypeAdapter(list[Uri | None])
 
 
 def item_rows(path: Path) -> Iterator[NewItem]:
@@ -50,9 +51,6 @@ def item_rows(path: Path) -> Iterator[NewItem]:
             except RecordError as error:
                 raise CatalogError.at(file, error.message, line=number, path=error.path) from error
             yield from _rows(document)
-
-
-_ADDRESSES = pydantic.TypeAdapter(list[Uri | None])
 
 
 @cache

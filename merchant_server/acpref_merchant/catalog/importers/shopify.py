@@ -62,9 +62,8 @@ def read_csv(path: Path, settings: ImportSettings, problems: Problems) -> Iterat
                 raise RecordError("is missing in the first row of the product", "Title")
             variants = _variants(numbered, settings, intake)
             if variants:
-                yield from intake.accept(
-                    number, _product(handle, [row for _, row in numbered], variants, settings)
-                )
+                found = _product(handle, [row for _, row in numbered], variants, settings, problems)
+                yield from intake.accept(number, found)
 
 
 def _rows(path: Path, intake: Intake) -> Iterator[tuple[int, Row]]:
