@@ -12,7 +12,7 @@ from tests.merchant.orders_world import LOST, TOTAL, Killed, World, world
 from acpref_merchant.domain.order_changes import ship
 from acpref_merchant.domain.orders import OrderError, amount_of
 from acpref_merchant.operations import orders as operations
-from acpref_merchant.operations.order_payments import begin_due_capture
+from acpref_merchant.operations.order_payments import begin_due_capture, finish_refund
 from acpref_merchant.operations.orders import order_event_body
 from acpref_merchant.payments.port import ProviderRefused
 from acpref_merchant.store import refunds
@@ -211,7 +211,8 @@ def test_a_refund_finished_twice_at_once_is_recorded_and_told_once(store: Store)
     refused("provider_unavailable", operations.refund(shop.desk, "ord_1", 700))
 
     async def both() -> None:
-        await asyncio.gather(*(operations.refund(shop.desk, "ord_1", 700) for _ in range(4)))
+        (row,) = await shop.store.read(lambda tx: refunds.of_order(tx, "ord_1"))
+        await asyncio.gather(*(finish_refund(shop.desk, row.id) for _ in range(4)))
 
     asyncio.run(both())
     assert shop.books.refunded == {"pp_1": 700}
