@@ -10,6 +10,7 @@ import pytest
 from tests.postgres import PostgreSQLServer
 
 from acpref_merchant.store import migrate
+from acpref_merchant.store.tables import METADATA
 
 
 @pytest.fixture(scope="session")
@@ -48,25 +49,27 @@ def _migrated_sqlite_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def sqlite_store_url(_migrated_sqlite_file: Path, tmp_path: Path) -> str:
-    """The URL of a new SQLite database with the current schema."""
+    """The URL of an SQLite database with the current schema and no rows."""
     path = tmp_path / "shop.db"
     shutil.copyfile(_migrated_sqlite_file, path)
     return f"sqlite:///{path}"
 
 
 @pytest.fixture(scope="session")
-def _migrated_postgres(postgres_server: PostgreSQLServer) -> str:
-    return postgres_server.template("migrated", migrate)
+def _migrated_postgres_url(postgres_server: PostgreSQLServer) -> Iterator[str]:
+    with postgres_server.database() as url:
+        migrate(url)
+        yield url
 
 
 @pytest.fixture
-def postgres_store_url(postgres_server: PostgreSQLServer, _migrated_postgres: str) -> Iterator[str]:
-    """The URL of a new PostgreSQL database with the current schema."""
-    with postgres_server.database(template=_migrated_postgres) as url:
-        yield url
+def postgres_store_url(postgres_server: PostgreSQLServer, _migrated_postgres_url: str) -> Iterator[str]:
+    """The URL of a PostgreSQL database with the current schema and no rows."""
+    yield _migrated_postgres_url
+    postgres_server.empty(_migrated_postgres_url, METADATA.tables)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def store_url(request: pytest.FixtureRequest) -> str:
-    """The URL of a new database with the current schema, once for each kind of database."""
+    """The URL of a database with the current schema and no rows, once for each kind of database."""
     return str(request.getfixturevalue(f"{'sqlite' if request.param == 'sqlite' else 'postgres'}_store_url"))
