@@ -53,6 +53,7 @@ check: $(READY) ## format, lint, types, architecture rules, schemas are current
 	$(BIN)/mypy $(TYPED_TESTS)
 	$(BIN)/python -m pytest -q tests/architecture
 	$(BIN)/python -m acpref_protocol.schema_build --check
+	$(BIN)/python -m acpref_merchant.catalog.schema_build catalogs/schema --check
 
 format: $(READY) ## rewrite the sources as the formatter wants them
 	$(BIN)/ruff format $(SOURCES)
@@ -66,6 +67,7 @@ bench: $(READY) ## benchmarks, as ratios to bare FastAPI in the same run (BENCH=
 
 schemas: $(READY) ## rebuild the JSON Schema documents
 	$(BIN)/python -m acpref_protocol.schema_build
+	$(BIN)/python -m acpref_merchant.catalog.schema_build catalogs/schema
 
 soak: $(READY) ## the crash and race tests, long
 	$(BIN)/python -m pytest -m soak
