@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from acpref_merchant.catalog.importers.base import ImportSettings
@@ -92,6 +92,7 @@ def test_the_whole_of_a_real_foreign_catalog_imports_without_a_loss() -> None:
     assert {product.tax_class for product in found} == {"standard", "food", "clothing"}
 
 
+@settings(deadline=None, max_examples=60)
 @given(st.integers(0, 10**15))
 def test_json_prices_never_pass_through_a_binary_fraction(
     tmp_path_factory: pytest.TempPathFactory, cents: int

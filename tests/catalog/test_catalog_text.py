@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from acpref_merchant.catalog.text import clean_text, html_to_text, one_line, plain_text, to_markdown
@@ -60,6 +60,7 @@ def test_a_title_is_one_line() -> None:
     assert one_line("<b>Big</b>\n mug ") == "Big mug"
 
 
+@settings(deadline=None)
 @given(FRAGMENTS)
 @example("&lt;script&gt;alert(1)&lt;/script&gt;")
 @example("\\<b>")
@@ -70,11 +71,13 @@ def test_no_text_however_nasty_survives_as_raw_html_in_a_disclosure(html: str) -
     assert not contains_raw_html(to_markdown(html_to_text(html)))
 
 
+@settings(deadline=None)
 @given(FRAGMENTS)
 def test_an_escaped_text_is_the_same_text(text: str) -> None:
     assert re.sub(r"\\([\\<&`])", r"\1", to_markdown(text)) == text
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_tidying_twice_changes_nothing_more(text: str) -> None:
     once = clean_text(text)

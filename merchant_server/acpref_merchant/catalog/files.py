@@ -50,7 +50,7 @@ def load_shop(path: Path) -> Shop:
     """
     if path.is_file() and path.suffix != ".json":
         return default_shop()
-    file = path if path.is_file() else path / SHOP_FILE
+    file = path / SHOP_FILE if path.is_dir() else path
     try:
         raw = file.read_bytes()
     except OSError as error:
