@@ -13,12 +13,12 @@ from rich.console import Console
 
 from acpref_agent.exceptions import AcprefError
 from acpref_merchant.catalog.problems import CatalogError
+from acpref_merchant.http.server import PortError, StartError
 from acpref_merchant.logs import log_to_stderr
 from acpref_protocol.money import format_amount
 from acpref_sandbox.demo import DemoFailedError, Outcome, run_demo
 from acpref_sandbox.fixtures import NoFixturesError
 from acpref_sandbox.sandbox import DEFAULT_CATALOG, Options, open_sandbox
-from acpref_sandbox.servers import PortError, StartError
 
 app = typer.Typer(add_completion=False)
 _COLOURS = {"agent": "cyan", "merchant": "green", "provider": "magenta", "receiver": "yellow"}

@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 
 from acpref_merchant.catalog.problems import CatalogError
+from acpref_merchant.http.server import PortError, StartError
 from acpref_merchant.logs import log_to_stderr
 from acpref_merchant.store.errors import StoreError
 from acpref_sandbox.fixtures import NoFixturesError
 from acpref_sandbox.sandbox import DEFAULT_CATALOG, Options, Sandbox, open_sandbox
-from acpref_sandbox.servers import PortError, StartError
 from acpref_sandbox.target import write_target
 
 app = typer.Typer(add_completion=False)

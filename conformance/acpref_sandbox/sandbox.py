@@ -18,6 +18,7 @@ from acpref_merchant.catalog.samples import sample
 from acpref_merchant.clock import ShiftedClock
 from acpref_merchant.domain.shop import Shop
 from acpref_merchant.http.app import create_app
+from acpref_merchant.http.server import listen, url_of
 from acpref_merchant.operations.call import Merchant
 from acpref_merchant.serve import open_merchant
 from acpref_merchant.settings import AgentSettings, PaymentSettings, Settings
@@ -27,7 +28,7 @@ from acpref_sandbox import fixtures
 from acpref_sandbox.books import read_items, set_stock, start_afresh
 from acpref_sandbox.management import Management
 from acpref_sandbox.receiver import Receiver
-from acpref_sandbox.servers import listen, serving, url_of
+from acpref_sandbox.servers import serving
 from acpref_sandbox.target import TARGET_VERSION
 
 DEFAULT_CATALOG = sample("corner_shop")
@@ -64,7 +65,7 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acpref-sandbox-")))
         base = options.port
         seller_socket, psp_socket, agent_socket = (
-            listen(base + offset if base else 0) for offset in (0, 1, 3)
+            listen("127.0.0.1", base + offset if base else 0) for offset in (0, 1, 3)
         )
         tokens = {name: f"sandbox_{secrets.token_urlsafe(24)}" for name in _TOKENS}
         clock = ShiftedClock()

@@ -6,12 +6,13 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
-import uvicorn
 from pydantic import ValidationError
 from rich.console import Console
 
 from acpref_merchant import cli_orders
+from acpref_merchant.catalog.problems import CatalogError
 from acpref_merchant.http.app import create_app
+from acpref_merchant.http.server import PortError, Server, StartError, listen, url_of
 from acpref_merchant.logs import log_to_stderr
 from acpref_merchant.serve import open_merchant
 from acpref_merchant.settings import (
@@ -20,6 +21,7 @@ from acpref_merchant.settings import (
     Settings,
     refuse_sandbox_outside_loopback,
 )
+from acpref_merchant.store.errors import StoreError
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Run the merchant server, and its operator's tasks."
@@ -50,14 +52,12 @@ def serve(
     if not settings.agents:
         fail('no agents: set ACPREF_AGENTS, such as \'[{"id": "agent", "token": "a long secret"}]\'')
     log_to_stderr()
-    uvicorn.run(
-        create_app(lambda: open_merchant(settings)),
-        host=settings.host,
-        port=settings.port,
-        access_log=False,
-        server_header=False,
-        lifespan="on",
-    )
+    try:
+        sock = listen(settings.host, settings.port)
+        Console(stderr=True).print(f"merchant on {url_of(sock)}", highlight=False)
+        Server(create_app(lambda: open_merchant(settings))).run(sockets=[sock])
+    except (PortError, StartError, CatalogError, StoreError, ValueError, OSError) as error:
+        fail(str(error))
 
 
 def load_settings(config: Path | None, **overrides: object) -> Settings:

@@ -158,9 +158,13 @@ class LastResort:
 
     def __init__(self, app: Any) -> None:
         self._app = app
+        self.start_failure: Exception | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass the request on; answer for it if it fails before its answer began."""
+        if scope["type"] == "lifespan":
+            await self._live(scope, receive, send)
+            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -181,6 +185,20 @@ class LastResort:
             if began:
                 raise
             await error_response(error)(scope, receive, send)
+
+    async def _live(self, scope: Any, receive: Any, send: Any) -> None:
+        """Keep what went wrong at the start for whoever runs the server, in place of a printed stack trace."""
+
+        async def tell(message: Any) -> None:
+            if message["type"].endswith(".failed"):
+                message = {**message, "message": ""}
+            await send(message)
+
+        try:
+            await self._app(scope, receive, tell)
+        except Exception as failure:
+            self.start_failure = failure
+            raise
 
 
 def _place(failure: BaseException) -> list[str]:

@@ -10,7 +10,7 @@ from acpref_merchant.domain.item import Item
 from acpref_merchant.domain.session import Session
 from acpref_merchant.operations.call import Call, Merchant, Renderer, Reply, once, redeemed
 from acpref_merchant.store import items as item_rows
-from acpref_merchant.store import sessions
+from acpref_merchant.store import orders, sessions
 from acpref_merchant.store.store import Tx
 from acpref_protocol.errors import not_found
 from acpref_protocol.models import (
@@ -18,6 +18,7 @@ from acpref_protocol.models import (
     CheckoutSession,
     CheckoutSessionCreateRequest,
     CheckoutSessionUpdateRequest,
+    Order,
 )
 
 
@@ -122,6 +123,9 @@ async def get(merchant: Merchant, agent: Agent, session_id: str, render: Rendere
     def read(tx: Tx) -> tuple[CheckoutSession, bool]:
         now = merchant.clock()
         stored = load(tx, session_id, agent)
+        if stored.session.order is not None:
+            session = _with_present_order(tx, stored.session)
+            return checkout.present(session, merchant.shop, {}, now), False
         items = item_rows.load(tx, checkout.item_ids(stored.session))
         view = _present(tx, merchant, stored.session, items, now)
         session, _ = shown(stored.session, view)
@@ -146,6 +150,13 @@ def _present(
     tx: Tx, merchant: Merchant, session: Session, items: Mapping[str, Item], now: int
 ) -> CheckoutSession:
     return checkout.present(session, merchant.shop, items, now, redeemed=redeemed(tx, merchant))
+
+
+def _with_present_order(tx: Tx, session: Session) -> Session:
+    """A completed session with its order as it stands now, not as it was on the day of the purchase."""
+    row = orders.of_session(tx, session.id)
+    order = session.order if row is None else Order.model_validate_json(row.data)
+    return session.model_copy(update={"order": order})
 
 
 def load(tx: Tx, session_id: str, agent: Agent, *, for_update: bool = False) -> sessions.Stored:

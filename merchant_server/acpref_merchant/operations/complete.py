@@ -32,7 +32,7 @@ from acpref_merchant.operations.call import (
     settled,
 )
 from acpref_merchant.operations.checkout import load, save, shown
-from acpref_merchant.operations.orders import order_event_body
+from acpref_merchant.operations.order_payments import begin_due_capture, order_event_body
 from acpref_merchant.payments.port import Authorized, ChargeRequest, Declined, ProviderUnavailable
 from acpref_merchant.store import discount_uses, idempotency, orders, outbox, payments
 from acpref_merchant.store import items as item_rows
@@ -243,6 +243,8 @@ def _settle(
         return Reply(200, call.render.session(_view(tx, merchant, stored.session, now)))
     if isinstance(outcome, Authorized):
         session, view = _order(tx, merchant, stored.session, now)
+        if not outcome.captured and session.order is not None:
+            begin_due_capture(tx, payment.id, session.order, now)
     else:
         log.info("payment_declined", payment=payment.id, code=outcome.code, reason=outcome.reason)
         item_rows.release(tx, checkout.stock_needed(stored.session))

@@ -8,6 +8,7 @@ import structlog
 
 from acpref_merchant.operations.call import Merchant
 from acpref_merchant.operations.complete import pursue
+from acpref_merchant.operations.order_payments import Desk, finish_pending
 from acpref_merchant.store import payments
 from acpref_protocol.errors import ProtocolError
 
@@ -26,7 +27,7 @@ async def run_recovery(merchant: Merchant) -> None:
     """
     while True:
         try:
-            if await recover(merchant) == BATCH:
+            if await recover(merchant) >= BATCH:
                 continue
         except Exception as failure:  # noqa: BLE001 - the loop outlives whatever one round met
             log.error("recovery_failed", kind=type(failure).__name__)
@@ -34,7 +35,7 @@ async def run_recovery(merchant: Merchant) -> None:
 
 
 async def recover(merchant: Merchant) -> int:
-    """Take over payments whose lease has run out and finish each; returns how many could be finished."""
+    """Finish completions, captures, voids and refunds whose lease has run out; returns how many could be finished."""
     now = merchant.clock()
     lease_until = now + int(merchant.settings.completion_lease_seconds * 1000)
     taken = await merchant.store.run(lambda tx: payments.take_over_lapsed(tx, now, lease_until, BATCH))
@@ -46,4 +47,7 @@ async def recover(merchant: Merchant) -> int:
             finished += 1
         except ProtocolError as error:
             log.warning("completion_still_open", payment=payment.id, code=error.code)
-    return finished
+    desk = Desk(
+        merchant.store, merchant.provider, merchant.clock, merchant.new_id, merchant.deliveries.notify
+    )
+    return finished + await finish_pending(desk)

@@ -1,0 +1,162 @@
+"""The sandbox: the target file, what it promises, and the endpoints that only tests may use."""
+
+from __future__ import annotations
+
+import asyncio
+import stat
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.e2e.commands import acpref, sandbox
+
+from acpref_agent import AsyncClient, AsyncPaymentProviderClient, PaymentDeclined
+from acpref_agent.buyer import Purchase, purchase_async
+from acpref_sandbox.demo import wanted
+
+Running = tuple[dict[str, Any], "subprocess.Popen[str]"]
+
+
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    with sandbox(tmp_path_factory.mktemp("sandbox")) as both:
+        yield both
+
+
+@pytest.fixture
+def target(running: Running) -> Iterator[dict[str, Any]]:
+    """The target, as new."""
+    yield running[0]
+    assert manage(running[0], "POST", "/reset").json() == {"reset": True}
+
+
+def manage(target: dict[str, Any], method: str, path: str, body: Any = None) -> httpx.Response:
+    management = target["management"]
+    return httpx.request(
+        method,
+        management["base_url"] + path,
+        json=body,
+        headers={"Authorization": f"Bearer {management['token']}"},
+        timeout=20,
+        trust_env=False,
+    )
+
+
+def buy(target: dict[str, Any], item: str | None = None, card: dict[str, str] | None = None) -> Purchase:
+    async def run() -> Purchase:
+        async with (
+            AsyncClient(target["seller"]["base_url"], target["seller"]["token"]) as client,
+            AsyncPaymentProviderClient(target["psp"]["base_url"], target["psp"]["token"]) as provider,
+        ):
+            changed = dict(target)
+            if card is not None:
+                cards = {**target["fixtures"]["cards"], "approved": card}
+                changed["fixtures"] = {**target["fixtures"], "cards": cards}
+            return await purchase_async(
+                client, provider, wanted(changed, item or target["fixtures"]["items"]["in_stock"])
+            )
+
+    return asyncio.run(run())
+
+
+def test_the_target_file_is_for_its_owner_only(tmp_path: Path) -> None:
+    with sandbox(tmp_path) as (target, process):
+        assert stat.S_IMODE((tmp_path / "target.json").stat().st_mode) == 0o600
+        assert target["target_version"] == 1
+    assert process.returncode == 0, "SIGTERM ends a sandbox in order"
+
+
+def test_fixtures_are_as_promised(target: dict[str, Any]) -> None:
+    feed = httpx.get(target["seller"]["feed_url"], trust_env=False).text
+    items = target["fixtures"]["items"]
+    for name in ("in_stock", "second", "digital", "out_of_stock"):
+        assert f'"{items[name]}"' in feed
+    assert items["unknown"] not in feed
+    assert len(items["last_unit"]) == 5
+
+
+def test_charges_and_deliveries_are_shown(target: dict[str, Any]) -> None:
+    """ORD-01, WH-01."""
+    bought = buy(target)
+    charges = manage(target, "GET", "/charges").json()["charges"]
+    assert [(c["checkout_session_id"], c["amount_captured"]) for c in charges] == [
+        (bought.session.id, bought.charged)
+    ]
+    for _ in range(200):
+        deliveries = manage(target, "GET", "/webhook_deliveries").json()["webhook_deliveries"]
+        if deliveries:
+            break
+    assert [entry["event"]["data"]["id"] for entry in deliveries] == [bought.order.id]
+    assert deliveries[0]["request_id"].startswith("evt_")
+
+
+def test_reset_forgets_sessions_charges_and_deliveries(target: dict[str, Any]) -> None:
+    bought = buy(target)
+    manage(target, "POST", "/reset")
+    assert manage(target, "GET", "/charges").json() == {"charges": []}
+    answer = httpx.get(
+        f"{target['seller']['base_url']}/checkout_sessions/{bought.session.id}",
+        headers={"Authorization": f"Bearer {target['seller']['token']}", "API-Version": "2026-04-17"},
+        trust_env=False,
+    )
+    assert answer.status_code == 404
+
+
+def test_price_and_stock_can_be_set(target: dict[str, Any]) -> None:
+    item = target["fixtures"]["items"]["in_stock"]
+    assert manage(target, "POST", "/price", {"item": item, "unit_amount": 1234}).status_code == 200
+    assert buy(target).session.line_items[0].unit_amount == 1234
+    assert manage(target, "POST", "/stock", {"item": item, "quantity": 1}).status_code == 200
+    feed = httpx.get(target["seller"]["feed_url"], trust_env=False).text
+    assert f'"{item}"' in feed
+
+
+def test_a_fault_strikes_as_often_as_it_was_armed_and_the_purchase_survives_it(
+    target: dict[str, Any],
+) -> None:
+    """IDEM-16: the 503 that an unknown outcome becomes is not stored; the retry finishes the purchase."""
+    manage(target, "POST", "/fault", {"where": "authorize", "kind": "error_500", "times": 2})
+    manage(target, "POST", "/fault", {"where": "webhook", "kind": "error_500", "times": 1})
+    bought = buy(target)
+    assert bought.session.status == "completed"
+    captured = [c for c in manage(target, "GET", "/charges").json()["charges"] if c["status"] == "captured"]
+    assert len(captured) == 1
+
+
+def test_the_declined_card_is_declined(target: dict[str, Any]) -> None:
+    """CHK-CMP-06."""
+    with pytest.raises(PaymentDeclined):
+        buy(target, card=target["fixtures"]["cards"]["declined"])
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "param"),
+    [
+        ("/clock", {"advance_seconds": -1}, "$.advance_seconds"),
+        ("/stock", {"item": "x", "quantity": "1"}, "$.quantity"),
+        ("/price", {"item": "x"}, "$.unit_amount"),
+        ("/fault", {"where": "moon", "kind": "slow"}, "$.where"),
+    ],
+)
+def test_management_refuses_what_it_does_not_understand(
+    target: dict[str, Any], path: str, body: Any, param: str
+) -> None:
+    answer = manage(target, "POST", path, body)
+    assert answer.status_code == 400
+    assert answer.json()["param"] == param
+
+
+def test_management_needs_its_own_token(target: dict[str, Any]) -> None:
+    other = {**target, "management": {**target["management"], "token": target["seller"]["token"]}}
+    assert manage(other, "GET", "/charges").status_code == 401
+
+
+def test_a_taken_port_is_wrong_usage(target: dict[str, Any]) -> None:
+    port = target["seller"]["base_url"].rpartition(":")[2]
+    done = acpref("sandbox", "--port", port)
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert port in done.stderr
