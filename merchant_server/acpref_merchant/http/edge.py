@@ -47,7 +47,7 @@ class Edge:
 
     def __init__(self, merchant: Merchant) -> None:
         self.merchant = merchant
-        self._in_flight: set[tuple[str, str, str]] = set()
+        self._in_flight: set[tuple[str, str, str, str]] = set()
 
     async def post(
         self, request: Request, act: Callable[[Post], Awaitable[Reply]], *, body_required: bool = True
@@ -85,11 +85,11 @@ class Edge:
         return Response(body, 200, self.echo(request, None), media_type=headers.JSON)
 
     async def _alone(self, call: Call, act: Callable[[Post], Awaitable[Reply]], post: Post) -> Reply:
-        """Run ``act`` unless a request with this key is running in this process (IDEM-17).
+        """Run ``act`` unless the same request is running in this process (IDEM-17).
 
-        Requests in other processes are kept apart by the database.
+        Requests in other processes, and other bodies under this key (IDEM-15), are kept apart by the database.
         """
-        identity = (call.agent.id, call.path, call.key)
+        identity = (call.agent.id, call.path, call.key, call.fingerprint)
         if identity in self._in_flight:
             raise idempotency_in_flight(1)
         self._in_flight.add(identity)
