@@ -24,7 +24,9 @@ class Command(NamedTuple):
 
 COMMANDS: dict[str, Command] = {
     "demo": Command("acpref_sandbox.cli_demo", "sandbox", "One whole purchase, with a readable transcript"),
-    "sandbox": Command("acpref_sandbox.cli_sandbox", "sandbox", "Every party on this machine, on loopback ports"),
+    "sandbox": Command(
+        "acpref_sandbox.cli_sandbox", "sandbox", "Every party on this machine, on loopback ports"
+    ),
     "merchant": Command("acpref_merchant.cli", "merchant", "The merchant server, and what its operator does"),
     "catalog": Command(
         "acpref_merchant.catalog.cli", "merchant", "Import, validate, export and generate catalogs"
