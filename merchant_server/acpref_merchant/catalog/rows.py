@@ -45,8 +45,9 @@ def item_rows(path: Path) -> Iterator[NewItem]:
             try:
                 document = _document(line)
                 variants = document["variants"]
-                check_disclosures(document.get("disclosures", ()))
-                check_prices((variant["price"], variant.get("list_price")) for variant in variants)
+                if "disclosures" in document:
+                    check_disclosures(document["disclosures"])
+                check_prices([(variant["price"], variant.get("list_price")) for variant in variants])
                 ids.claim(document["id"], [variant["id"] for variant in variants])
             except RecordError as error:
                 raise CatalogError.at(file, error.message, line=number, path=error.path) from error
