@@ -92,6 +92,7 @@ def test_the_sample_catalogs_make_feeds_of_the_published_shape() -> None:
         assert len(lines) == len(list(iter_products(folder)))
         for line in lines:
             sound.validate(json.loads(line))
+            assert FeedProduct.model_validate_json(line).to_json() + b"\n" == line
 
 
 def test_prices_are_in_minor_units_with_an_upper_case_currency() -> None:
@@ -144,7 +145,9 @@ def test_what_the_feed_cannot_say_is_skipped_and_counted_or_refused() -> None:
     ]
     problems = Problems()
     assert [json.loads(line)["id"] for line in feed_lines(items, SHOP, problems)] == ["b"]
-    assert str(problems.kept[0]).startswith("products.jsonl: product 1: $.url: ")
+    assert str(problems.kept[0]).startswith(
+        "products.jsonl: product 1: an address of the product is no URI: "
+    )
     with pytest.raises(CatalogError):
         list(feed_lines(items, SHOP))
 

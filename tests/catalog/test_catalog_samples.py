@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from datetime import UTC, datetime
 from pathlib import Path
@@ -12,7 +13,7 @@ import jsonschema
 import pytest
 
 from acpref_merchant.catalog.files import iter_products, load_shop
-from acpref_merchant.catalog.importers.mapping import load_mapping
+from acpref_merchant.catalog.importers.mapping import Mapping, load_mapping
 from acpref_merchant.catalog.references import dangling_references
 from acpref_merchant.catalog.schema import DOCUMENTS, build, rendered, unused_words
 from acpref_merchant.catalog.schema_build import main
@@ -177,3 +178,17 @@ def test_barcodes_of_the_samples_have_correct_check_digits_in_the_internal_range
                 assert len(digits) == 13
                 assert barcode.value.startswith("2")
                 assert sum(digit * (3 if index % 2 else 1) for index, digit in enumerate(digits)) % 10 == 0
+
+
+def test_the_mapping_in_the_readme_is_a_mapping() -> None:
+    (example,) = re.findall(r"```json\n(.*?)```", (CATALOGS / "README.md").read_text(), re.DOTALL)
+    validator("mapping.schema.json").validate(json.loads(example))
+    assert Mapping.model_validate_json(example).variants == "$.skus"
+
+
+def test_the_figures_in_the_readme_are_those_of_the_catalogs() -> None:
+    readme = (CATALOGS / "README.md").read_text()
+    for name in NAMES:
+        found = products(name)
+        items = sum(len(product.variants) for product in found)
+        assert f"| `{name}` | {load_shop(CATALOGS / name).name} | {len(found)} | {items} |" in readme

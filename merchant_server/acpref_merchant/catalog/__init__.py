@@ -1,1 +1,1 @@
-"""Importing, generating, looking up and publishing products."""
+"""Reading, importing, generating, loading and publishing products."""

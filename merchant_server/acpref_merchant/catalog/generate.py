@@ -32,11 +32,10 @@ _LINES_PER_WRITE = 2000
 
 
 def generate_lines(count: int, seed: int) -> Iterator[str]:
-    """``count`` lines of ``products.jsonl`` (without line ends). Stock varies: some sold out, some with one
-    unit.
+    """``count`` lines of ``products.jsonl`` (without line ends). Stock varies: some sold out, some with one unit.
 
-    Members at their default are left out. The text is put together from words that need no escaping, several times faster than through models; tests
-    read it back through them.
+    Members at their default are left out. The text is put together from words that need no escaping, several times
+    faster than through models; tests read it back through them.
     """
     draw = random.Random(seed).random  # noqa: S311 - a reproducible sequence is wanted, not a secret
     for number in range(1, count + 1):
