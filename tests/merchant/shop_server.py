@@ -28,6 +28,7 @@ from sqlalchemy import func, select
 from tests.merchant.domain_world import RENO, SHOP
 from tests.psp.server import HandClock, serving
 
+from acpref_merchant.clock import NewId, new_id
 from acpref_merchant.domain.shop import Shop
 from acpref_merchant.http.app import create_app
 from acpref_merchant.operations.call import Merchant
@@ -49,7 +50,7 @@ MERCHANT_TOKEN = "token-of-the-merchant"
 START = 1_776_000_000_000  # 2026-04-12T13:20:00Z
 APPROVED, DECLINED, NEEDS_3DS = "4242424242424242", "4000000000000002", "4000002760003184"
 BUYER = {"email": "ada@example.com", "first_name": "Ada", "last_name": "Park"}
-CAPABILITIES = {"interventions": {"supported": []}}
+CAPABILITIES: Json = {"interventions": {"supported": []}}
 HANDLER = "card_tokenized"
 
 
@@ -385,6 +386,7 @@ def shop_server(
     database_url: str | None = None,
     *,
     adapt_shop: Callable[[Shop], Shop] = lambda shop: shop,
+    ids: NewId = new_id,
     agents: tuple[AgentSettings, ...] = (),
     timeout_seconds: float = 10.0,
     connections: int = 64,
@@ -426,7 +428,7 @@ def shop_server(
             }
         )
         app = create_app(
-            lambda: open_merchant(merchant, clock=clock, adapt_shop=adapt_shop),
+            lambda: open_merchant(merchant, clock=clock, ids=ids, adapt_shop=adapt_shop),
             extend=lambda _, edge: opened.append(edge.merchant),
         )
         url = stack.enter_context(serving(app))
@@ -507,15 +509,64 @@ def said(session: Json, kind: str = "error") -> list[tuple[str, str | None]]:
     return [(one["code"], one.get("param")) for one in session["messages"] if one["type"] == kind]
 
 
-def raw_exchange(url: str, *parts: bytes, half_close: bool = False, timeout: float = 20.0) -> bytes:
-    """Send ``parts`` over a plain socket and return everything that comes back until the server closes."""
+@dataclass(frozen=True)
+class RawAnswer:
+    """What came back over a plain socket. ``headers`` have lower-case names."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+def exchange(url: str, *parts: bytes, end: bool = False) -> RawAnswer | None:
+    """Send ``parts`` over a plain socket; ``end`` then closes the sending side.
+
+    Returns the one answer that came before the server closed the connection, or ``None`` if there was none. Send
+    ``Connection: close`` where an answer is expected.
+    """
     host, _, port = url.rpartition("//")[2].partition(":")
-    with socket.create_connection((host, int(port)), timeout) as connection:
+    with socket.create_connection((host, int(port)), 20) as connection:
         for part in parts:
             connection.sendall(part)
-        if half_close:
+        if end:
             connection.shutdown(socket.SHUT_WR)
-        received = b""
-        while chunk := connection.recv(65536):
-            received += chunk
-        return received
+        return received(connection)
+
+
+def received(connection: socket.socket) -> RawAnswer | None:
+    """The answer that comes before the server closes ``connection``."""
+    answer = b""
+    while chunk := connection.recv(65536):
+        answer += chunk
+    if not answer:
+        return None
+    head, _, body = answer.partition(b"\r\n\r\n")
+    status, *lines = head.decode("latin-1").split("\r\n")
+    fields = [line.partition(":") for line in lines]
+    headers = {name.lower(): value.strip() for name, _, value in fields}
+    assert len(headers) == len(fields), f"a header came twice: {lines}"
+    return RawAnswer(int(status.split()[1]), headers, body)
+
+
+def raw_request(
+    method: str,
+    path: str | bytes,
+    body: bytes = b"",
+    *,
+    headers: list[tuple[str, bytes]] | None = None,
+    **more: bytes,
+) -> bytes:
+    """The bytes of a request with good headers; ``more`` replaces one, ``headers`` are added as they are."""
+    fields = {
+        "Host": b"shop",
+        "Authorization": f"Bearer {AGENT}".encode(),
+        "API-Version": VERSION.encode(),
+        "Idempotency-Key": str(uuid.uuid4()).encode(),
+        "Content-Type": b"application/json",
+        "Content-Length": str(len(body)).encode(),
+        "Connection": b"close",
+        **{name.replace("_", "-"): value for name, value in more.items()},
+    }
+    lines = [name.encode() + b": " + value for name, value in [*fields.items(), *(headers or [])]]
+    target = path if isinstance(path, bytes) else path.encode()
+    return method.encode() + b" " + target + b" HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n" + body

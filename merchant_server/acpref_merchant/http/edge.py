@@ -18,6 +18,7 @@ from starlette.responses import Response
 from acpref_merchant.agents import Agent
 from acpref_merchant.http.wire import WIRE, Wire
 from acpref_merchant.operations.call import Call, Merchant, Reply
+from acpref_merchant.store.statement import storable
 from acpref_merchant.store.store import StoreUnavailable
 from acpref_protocol import headers, strict_json, versions
 from acpref_protocol.errors import (
@@ -64,7 +65,7 @@ class Edge:
             self.merchant.agents.verify_signature(
                 agent, body, incoming.get("signature"), incoming.get("timestamp"), self.merchant.clock()
             )
-            call = Call(agent, request.url.path, key, fingerprint(body), wire)
+            call = Call(agent, _path(request), key, fingerprint(body), wire)
             reply = await self._alone(call, act, Post(call, wire, body))
         except ProtocolError as error:
             return self._refuse(request, error, sent_key)
@@ -128,7 +129,10 @@ class Edge:
                 param="Content-Type",
                 status=415,
             )
-        return strict_json.loads(raw)
+        body = strict_json.loads(raw)
+        if body is None:  # which stands for a request without a body
+            raise invalid_request("The body is a JSON object.", param="$")
+        return body
 
     def _refuse(self, request: Request, error: ProtocolError, sent_key: str | None) -> Response:
         return error_response(error, self.echo(request, sent_key))
@@ -144,6 +148,18 @@ class Edge:
         return echoed
 
 
+PATH_LIMIT = 300
+"""Characters; the longest path that is served is far shorter, and a database can index this many."""
+
+
+def _path(request: Request) -> str:
+    """The concrete path, which is part of what a key belongs to (IDEM-04); 404 for one that cannot be stored."""
+    path: str = request.scope["path"]
+    if len(path) > PATH_LIMIT or not storable(path):
+        raise invalid_request("There is nothing at this path.", code="not_found", status=404)
+    return path
+
+
 def error_response(error: ProtocolError, outgoing: dict[str, str] | None = None) -> Response:
     """``error`` as HTTP (ERR-01)."""
     body = json.dumps(error.body(), separators=(",", ":")).encode()
@@ -151,20 +167,16 @@ def error_response(error: ProtocolError, outgoing: dict[str, str] | None = None)
 
 
 class LastResort:
-    """The outermost ASGI layer: what nobody expected becomes a flat 500 or 503 and a log entry (ERR-07).
+    """A middleware: what nobody expected becomes a flat 500 or 503 and a log entry (ERR-07).
 
     Only the kind of the failure is logged with its place in the code, never its message: that might repeat a body.
     """
 
     def __init__(self, app: Any) -> None:
         self._app = app
-        self.start_failure: Exception | None = None
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Pass the request on; answer for it if it fails before its answer began."""
-        if scope["type"] == "lifespan":
-            await self._live(scope, receive, send)
-            return
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -184,21 +196,9 @@ class LastResort:
             )
             if began:
                 raise
-            await error_response(error)(scope, receive, send)
-
-    async def _live(self, scope: Any, receive: Any, send: Any) -> None:
-        """Keep what went wrong at the start for whoever runs the server, in place of a printed stack trace."""
-
-        async def tell(message: Any) -> None:
-            if message["type"].endswith(".failed"):
-                message = {**message, "message": ""}
-            await send(message)
-
-        try:
-            await self._app(scope, receive, tell)
-        except Exception as failure:
-            self.start_failure = failure
-            raise
+            request = Request(scope)
+            echoed = Edge.echo(request, request.headers.get("idempotency-key"))
+            await error_response(error, echoed)(scope, receive, send)
 
 
 def _place(failure: BaseException) -> list[str]:

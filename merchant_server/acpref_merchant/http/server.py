@@ -47,7 +47,7 @@ def url_of(sock: socket.socket) -> str:
 class Server(uvicorn.Server):
     """uvicorn, with a start that fails as an exception instead of a log and an exit.
 
-    The application tells why in its attribute ``start_failure``, if it has one (see ``LastResort``).
+    The application tells why in its attribute ``start_failure``, if it has one (see ``app.Application``).
     """
 
     def __init__(self, app: Any) -> None:
