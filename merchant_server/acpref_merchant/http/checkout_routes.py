@@ -37,36 +37,54 @@ async def create_session(request: Request) -> Response:
 
 @router.post(
     "/checkout_sessions/{session_id}",
-    **operation("updateCheckoutSession", CheckoutSession, 200, body=CheckoutSessionUpdateRequest),
+    **operation(
+        "updateCheckoutSession", CheckoutSession, 200, path="session_id", body=CheckoutSessionUpdateRequest
+    ),
 )
-async def update_session(request: Request, session_id: str) -> Response:
+async def update_session(request: Request) -> Response:
     """Change a checkout session (CHK-UPD-01). A member sent as null is cleared, an absent one stays (CHK-UPD-05)."""
     edge: Edge = request.app.state.edge
 
     async def act(post: Post) -> Reply:
         wanted, cleared = post.wire.parse_update(post.body)
-        return await checkout.update(edge.merchant, post.call, session_id, wanted, cleared)
+        return await checkout.update(
+            edge.merchant, post.call, request.path_params["session_id"], wanted, cleared
+        )
 
     return await edge.post(request, act)
 
 
-@router.get("/checkout_sessions/{session_id}", **operation("getCheckoutSession", CheckoutSession, 200))
-async def get_session(request: Request, session_id: str) -> Response:
+@router.get(
+    "/checkout_sessions/{session_id}",
+    **operation("getCheckoutSession", CheckoutSession, 200, path="session_id"),
+)
+async def get_session(request: Request) -> Response:
     """Read a checkout session (CHK-GET-01)."""
     edge: Edge = request.app.state.edge
-    return await edge.get(request, lambda agent, wire: checkout.get(edge.merchant, agent, session_id, wire))
+    return await edge.get(
+        request,
+        lambda agent, wire: checkout.get(edge.merchant, agent, request.path_params["session_id"], wire),
+    )
 
 
 @router.post(
     "/checkout_sessions/{session_id}/complete",
-    **operation("completeCheckoutSession", CheckoutSession, 200, body=CheckoutSessionCompleteRequest),
+    **operation(
+        "completeCheckoutSession",
+        CheckoutSession,
+        200,
+        path="session_id",
+        body=CheckoutSessionCompleteRequest,
+    ),
 )
-async def complete_session(request: Request, session_id: str) -> Response:
+async def complete_session(request: Request) -> Response:
     """Pay for a checkout session and make it an order (CHK-CMP-01)."""
     edge: Edge = request.app.state.edge
 
     async def act(post: Post) -> Reply:
-        return await complete(edge.merchant, post.call, session_id, parse(post.wire.complete, post.body))
+        return await complete(
+            edge.merchant, post.call, request.path_params["session_id"], parse(post.wire.complete, post.body)
+        )
 
     return await edge.post(request, act)
 
@@ -74,15 +92,20 @@ async def complete_session(request: Request, session_id: str) -> Response:
 @router.post(
     "/checkout_sessions/{session_id}/cancel",
     **operation(
-        "cancelCheckoutSession", CheckoutSession, 200, body=CancelSessionRequest, body_required=False
+        "cancelCheckoutSession",
+        CheckoutSession,
+        200,
+        path="session_id",
+        body=CancelSessionRequest,
+        body_required=False,
     ),
 )
-async def cancel_session(request: Request, session_id: str) -> Response:
+async def cancel_session(request: Request) -> Response:
     """Cancel a checkout session (CHK-CAN-01), with or without a body (CHK-CAN-03)."""
     edge: Edge = request.app.state.edge
 
     async def act(post: Post) -> Reply:
         wanted = None if post.body is None else parse(post.wire.cancel, post.body)
-        return await checkout.cancel(edge.merchant, post.call, session_id, wanted)
+        return await checkout.cancel(edge.merchant, post.call, request.path_params["session_id"], wanted)
 
     return await edge.post(request, act, body_required=False)

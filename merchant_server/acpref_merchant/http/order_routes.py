@@ -15,10 +15,11 @@ from acpref_protocol.models import Order
 router = APIRouter(tags=["Orders"])
 
 
-@router.get("/orders/{order_id}", **operation("getOrder", Order, 200))
-async def get_order(request: Request, order_id: str) -> Response:
+@router.get("/orders/{order_id}", **operation("getOrder", Order, 200, path="order_id"))
+async def get_order(request: Request) -> Response:
     """The order as it stands now; 404 for an unknown id and for another agent's order alike."""
     edge: Edge = request.app.state.edge
+    order_id: str = request.path_params["order_id"]
 
     async def act(agent: Agent, wire: Wire) -> bytes:
         stored = await edge.merchant.store.read(lambda tx: orders.load(tx, order_id, agent_id=agent.id))

@@ -14,6 +14,8 @@ order.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import structlog
 from pydantic import BaseModel, ConfigDict
 
@@ -57,6 +59,14 @@ class Purchase(BaseModel):
     handler_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class Begun:
+    """A payment to pursue, and what is being bought where this process has just put it together."""
+
+    payment: payments.Payment
+    agreed: CheckoutSession | None
+
+
 async def complete(
     merchant: Merchant, call: Call, session_id: str, request: CheckoutSessionCompleteRequest
 ) -> Reply:
@@ -70,11 +80,16 @@ async def complete(
     if isinstance(begun, Reply):
         return begun
     merchant.on_step("after_intent")
-    return await pursue(merchant, begun)
+    return await pursue(merchant, begun.payment, begun.agreed)
 
 
-async def pursue(merchant: Merchant, payment: payments.Payment) -> Reply:
-    """Steps 2 and 3 for a payment that this process holds the lease of."""
+async def pursue(
+    merchant: Merchant, payment: payments.Payment, agreed: CheckoutSession | None = None
+) -> Reply:
+    """Steps 2 and 3 for a payment that this process holds the lease of.
+
+    ``agreed`` is the session as it was frozen; without it, it is read from the session once more.
+    """
     purchase = Purchase.model_validate_json(payment.request)
     if payment.amount == 0:
         outcome: Authorized | Declined = Authorized(provider_payment_id="", captured=True)
@@ -98,7 +113,7 @@ async def pursue(merchant: Merchant, payment: payments.Payment) -> Reply:
             await merchant.store.run(lambda tx: _give_up(tx, merchant, payment))
             raise service_unavailable(RETRY_AFTER_SECONDS) from None
     merchant.on_step("after_authorization")
-    reply = await merchant.store.run(lambda tx: _settle(tx, merchant, payment, purchase, outcome))
+    reply = await merchant.store.run(lambda tx: _settle(tx, merchant, payment, purchase, outcome, agreed))
     merchant.on_step("after_order")
     if isinstance(outcome, Authorized):
         merchant.deliveries.notify()
@@ -107,7 +122,7 @@ async def pursue(merchant: Merchant, payment: payments.Payment) -> Reply:
 
 def _intend(
     tx: Tx, merchant: Merchant, call: Call, session_id: str, request: CheckoutSessionCompleteRequest
-) -> Reply | payments.Payment:
+) -> Reply | Begun:
     """Step 1: the payment to pursue, or the answer where there is nothing to pay for."""
     now = merchant.clock()
     lease_until = now + int(merchant.settings.completion_lease_seconds * 1000)
@@ -118,12 +133,12 @@ def _intend(
         payment = payments.take_lease(tx, claim.resource_id, now, lease_until)
         if payment is None:  # the recovery loop was faster and is at it right now
             raise idempotency_in_flight(RETRY_AFTER_SECONDS)
-        return payment
+        return Begun(payment, None)
     begun = _begin(tx, merchant, call, session_id, request, now, lease_until)
     if isinstance(begun, Reply):
         finish(tx, call, begun)
         return begun
-    idempotency.attach(tx, agent_id=call.agent.id, path=call.path, key=call.key, resource_id=begun.id)
+    idempotency.attach(tx, agent_id=call.agent.id, path=call.path, key=call.key, resource_id=begun.payment.id)
     return begun
 
 
@@ -135,7 +150,7 @@ def _begin(
     request: CheckoutSessionCompleteRequest,
     now: int,
     lease_until: int,
-) -> Reply | payments.Payment:
+) -> Reply | Begun:
     """Decide, and record what is intended. Whatever refuses does so before anything is written."""
     try:
         stored = load(tx, session_id, call.agent, for_update=True)
@@ -183,7 +198,7 @@ def _begin(
     )
     if payment is None:
         raise RuntimeError("a session that can be completed has a payment already")
-    return payment
+    return Begun(payment, plan.view)
 
 
 def _set_aside(tx: Tx, merchant: Merchant, plan: checkout.Charge | checkout.Free) -> bool:
@@ -218,6 +233,7 @@ def _settle(
     payment: payments.Payment,
     purchase: Purchase,
     outcome: Authorized | Declined,
+    agreed: CheckoutSession | None,
 ) -> Reply:
     """Step 3: record the outcome and everything that follows from it, unless another process has done so."""
     now = merchant.clock()
@@ -242,7 +258,7 @@ def _settle(
     if not recorded:  # settled by another process in the meantime: tell what came of it
         return Reply(200, call.render.session(_view(tx, merchant, stored.session, now)))
     if isinstance(outcome, Authorized):
-        session, view = _order(tx, merchant, stored.session, now)
+        session, view = _order(tx, merchant, stored.session, agreed, now)
         if not outcome.captured and session.order is not None:
             begin_due_capture(tx, payment.id, session.order, now)
     else:
@@ -258,10 +274,13 @@ def _settle(
     return reply
 
 
-def _order(tx: Tx, merchant: Merchant, session: Session, now: int) -> tuple[Session, CheckoutSession]:
+def _order(
+    tx: Tx, merchant: Merchant, session: Session, agreed: CheckoutSession | None, now: int
+) -> tuple[Session, CheckoutSession]:
     """Make the order, sell the stock and append the event: one transaction with everything else."""
     items = item_rows.load(tx, checkout.item_ids(session))
-    agreed = checkout.present(session, merchant.shop, items, now)
+    if agreed is None:
+        agreed = checkout.present(session, merchant.shop, items, now)
     order_id = merchant.new_id("ord")
     number = orders.next_number(tx, order_id)
     order = new_order(session, agreed, items, merchant.shop, order_id=order_id, number=number, now=now)
