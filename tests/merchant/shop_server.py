@@ -12,7 +12,7 @@ import json
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -385,6 +385,7 @@ def shop_server(
     folder: Path,
     database_url: str | None = None,
     *,
+    products: Iterable[Json] = PRODUCTS,
     adapt_shop: Callable[[Shop], Shop] = lambda shop: shop,
     ids: NewId = new_id,
     agents: tuple[AgentSettings, ...] = (),
@@ -398,7 +399,7 @@ def shop_server(
     catalog = folder / "catalog"
     catalog.mkdir()
     (catalog / "shop.json").write_text(json.dumps(SHOP))
-    (catalog / "products.jsonl").write_text("".join(json.dumps(product) + "\n" for product in PRODUCTS))
+    (catalog / "products.jsonl").write_text("".join(json.dumps(product) + "\n" for product in products))
     opened: list[Merchant] = []
     with ExitStack() as stack:
         psp = create_psp(
