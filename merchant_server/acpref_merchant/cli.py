@@ -55,6 +55,7 @@ def serve(
     try:
         sock = listen(settings.host, settings.port)
         Console(stderr=True).print(f"merchant on {url_of(sock)}", highlight=False)
+        settings = settings.model_copy(update={"port": sock.getsockname()[1]})  # port 0 becomes the one that it got
         Server(create_app(lambda: open_merchant(settings))).run(sockets=[sock])
     except (PortError, StartError, CatalogError, StoreError, ValueError, OSError) as error:
         fail(str(error))

@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TypeVar
 
-import httpx
 import structlog
 import typer
 from pydantic import ValidationError
@@ -336,8 +335,8 @@ def deliver_events(database: Database = None, as_json: AsJson = False) -> None:
     """Deliver every event that is due, here and now; a running server does so by itself."""
 
     async def run(agents: AgentRegistry, store: Store) -> dict[str, int]:
-        async with httpx.AsyncClient(transport=LeanTransport(), trust_env=False) as http:
-            summary = await DeliveryWorker(store, http, agents.webhook_endpoint).run_once()
+        async with LeanTransport() as transport:
+            summary = await DeliveryWorker(store, transport, agents.webhook_endpoint).run_once()
         return {"delivered": summary.delivered, "retried": summary.retried, "dead": summary.dead}
 
     with _open(database) as (settings, store):

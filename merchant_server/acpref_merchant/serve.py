@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
-import httpx
-
 from acpref_merchant.agents import AgentRegistry
 from acpref_merchant.catalog.load import load_catalog
 from acpref_merchant.clock import Clock, NewId, new_id, system_clock
@@ -50,8 +48,8 @@ async def open_merchant(
         agents = AgentRegistry(settings.agents, require_signatures=settings.signatures == "required")
         provider = provider_from_settings(settings.payment)
         stack.push_async_callback(provider.aclose)
-        http = await stack.enter_async_context(httpx.AsyncClient(transport=LeanTransport(), trust_env=False))
-        deliveries = DeliveryWorker(store, http, agents.webhook_endpoint, clock)
+        transport = await stack.enter_async_context(LeanTransport())
+        deliveries = DeliveryWorker(store, transport, agents.webhook_endpoint, clock)
         merchant = Merchant(
             settings=settings,
             shop=shop,

@@ -150,7 +150,7 @@ async def working(
     transport: httpx.AsyncBaseTransport | None = None,
 ) -> AsyncIterator[DeliveryWorker]:
     endpoint = WebhookEndpoint(f"http://127.0.0.1:{port}", SECRET)
-    async with httpx.AsyncClient(transport=transport or LeanTransport(), trust_env=False) as http:
+    async with transport or LeanTransport() as http:
         yield DeliveryWorker(
             store,
             http,
@@ -505,14 +505,15 @@ def test_two_workers_share_the_work_and_deliver_everything_once(store: Store) ->
 
 WORKER_PROCESS = textwrap.dedent(
     """
-    import asyncio, sys, httpx
+    import asyncio, sys
+    from acpref_merchant.payments.transport import LeanTransport
     from acpref_merchant.store.store import open_store
     from acpref_merchant.webhooks.delivery import DeliveryWorker
     from acpref_merchant.webhooks.endpoints import WebhookEndpoint
 
     async def main(url, port, secret):
         endpoint = WebhookEndpoint(f"http://127.0.0.1:{port}", secret.encode())
-        async with httpx.AsyncClient(trust_env=False) as http:
+        async with LeanTransport() as http:
             await DeliveryWorker(open_store(url), http, lambda agent: endpoint, lambda: int(sys.argv[4])).run_once()
 
     asyncio.run(main(*sys.argv[1:4]))

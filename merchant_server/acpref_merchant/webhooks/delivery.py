@@ -63,14 +63,14 @@ class DeliveryWorker:
     """Sends due events of ``store`` to the receivers that ``endpoints`` names.
 
     ``concurrency`` bounds the attempts under way, ``timeout_seconds`` each of them from connecting to the end of the
-    answer. ``clock`` and ``jitter`` decide about retries and are replaced in tests. The client should neither retry
-    nor follow redirects by itself; the worker does not let it.
+    answer. ``clock`` and ``jitter`` decide about retries and are replaced in tests. A bare transport, without httpx's
+    client around it, neither follows redirects nor keeps cookies, and costs half as much.
     """
 
     def __init__(
         self,
         store: Store,
-        http: httpx.AsyncClient,
+        transport: httpx.AsyncBaseTransport,
         endpoints: Endpoints,
         clock: Clock = system_clock,
         jitter: Jitter = full_jitter,
@@ -79,7 +79,7 @@ class DeliveryWorker:
         timeout_seconds: float = 10.0,
     ) -> None:
         self._store = store
-        self._http = http
+        self._transport = transport
         self._endpoints = endpoints
         self._clock = clock
         self._jitter = jitter
@@ -228,7 +228,7 @@ class DeliveryWorker:
         )
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                response = await self._http.send(request, stream=True, follow_redirects=False)
+                response = await self._transport.handle_async_request(request)
                 try:
                     await _read_away(response)
                 finally:
