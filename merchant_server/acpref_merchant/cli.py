@@ -55,7 +55,8 @@ def serve(
     try:
         sock = listen(settings.host, settings.port)
         Console(stderr=True).print(f"merchant on {url_of(sock)}", highlight=False)
-        settings = settings.model_copy(update={"port": sock.getsockname()[1]})  # port 0 becomes the one that it got
+        # Port 0 has become a real one, which discovery tells.
+        settings = settings.model_copy(update={"port": sock.getsockname()[1]})
         Server(create_app(lambda: open_merchant(settings))).run(sockets=[sock])
     except (PortError, StartError, CatalogError, StoreError, ValueError, OSError) as error:
         fail(str(error))

@@ -203,7 +203,9 @@ class Provider:
 class Agent:
     """A buying agent. Its calls fail the test when an answer breaks a rule that holds for every answer."""
 
-    def __init__(self, http: httpx.Client, provider: Provider, clock: HandClock, token: str = AGENT) -> None:
+    def __init__(
+        self, http: httpx.Client, provider: Provider, clock: Callable[[], int], token: str = AGENT
+    ) -> None:
         self.http = http
         self.provider = provider
         self.clock = clock
