@@ -152,13 +152,6 @@ FULL_DETAILS: Json = {
     "email": "ada@example.com",
     "address": {**RENO, "line_two": "2nd floor", "company": "Park Ltd"},
 }
-    {
-        "id": "g",
-        "item_ids": ["mug", "song"],
-        "destination_type": "shipping",
-        "fulfillment_details": FULL_DETAILS,
-    }
-]
 CREATES: list[Json] = [
     create_body(
         {"mug": 2, "song": 1},
