@@ -242,6 +242,18 @@ VERDICTS = {
     Verdict.SLOW: "approved after two seconds",
 }
 
+
+def decisions() -> str:
+    """The pages about decisions, with the requirements that each is about."""
+    rows = ["| decision | requirements |", "|---|---|"]
+    for each in docs():
+        if each.path.parent.name == "decisions" and each.path.name != "README.md":
+            title, _, requirements = each.text.splitlines()[:3]
+            name = title.removeprefix("# ")
+            rows.append(_row([f"[{name}]({each.path.name})", requirements.removeprefix("Requirements: ")]))
+    return "\n".join(rows)
+
+
 BLOCKS: dict[str, Callable[[], str]] = {
     "settings": settings,
     "agent-settings": agent_settings,
@@ -251,6 +263,7 @@ BLOCKS: dict[str, Callable[[], str]] = {
     "lifecycle-statuses": lifecycle_statuses,
     "lifecycle-table": lifecycle_table,
     "test-cards": test_cards,
+    "decisions": decisions,
 }
 
 
