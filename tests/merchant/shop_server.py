@@ -229,9 +229,9 @@ class Agent:
         path: str,
         body: Any = ...,
         *,
-        key: str | None = None,
-        raw: bytes | None = None,
-        **more: str | None,
+        key: Any = None,
+        raw: Any = None,
+        **more: Any,
     ) -> httpx.Response:
         """A POST under a fresh key, unless one is given; ``raw`` sends these bytes instead of a JSON ``body``."""
         more.setdefault("Content_Type", "application/json" if raw is not None or body is not ... else None)
@@ -551,15 +551,8 @@ def received(connection: socket.socket) -> RawAnswer | None:
     return RawAnswer(int(status.split()[1]), headers, body)
 
 
-def raw_request(
-    method: str,
-    path: str | bytes,
-    body: bytes = b"",
-    *,
-    headers: list[tuple[str, bytes]] | None = None,
-    **more: bytes,
-) -> bytes:
-    """The bytes of a request with good headers; ``more`` replaces one, ``headers`` are added as they are."""
+def raw_request(method: str, path: str, body: bytes = b"", **more: bytes) -> bytes:
+    """The bytes of a request with good headers; ``more``, with underscores for hyphens, replaces or adds some."""
     fields = {
         "Host": b"shop",
         "Authorization": f"Bearer {AGENT}".encode(),
@@ -570,6 +563,5 @@ def raw_request(
         "Connection": b"close",
         **{name.replace("_", "-"): value for name, value in more.items()},
     }
-    lines = [name.encode() + b": " + value for name, value in [*fields.items(), *(headers or [])]]
-    target = path if isinstance(path, bytes) else path.encode()
-    return method.encode() + b" " + target + b" HTTP/1.1\r\n" + b"\r\n".join(lines) + b"\r\n\r\n" + body
+    lines = [name.encode() + b": " + value for name, value in fields.items()]
+    return f"{method} {path} HTTP/1.1".encode() + b"\r\n" + b"\r\n".join(lines) + b"\r\n\r\n" + body

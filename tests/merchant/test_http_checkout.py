@@ -339,7 +339,7 @@ def test_downloads_need_no_address_and_choose_themselves(agent: Agent) -> None:
 
 def test_groups_send_lines_to_different_places(agent: Agent) -> None:
     """FUL-12."""
-    groups = [
+    groups: list[Json] = [
         {
             "id": "home",
             "item_ids": ["mug"],

@@ -157,7 +157,7 @@ def test_every_operation_needs_a_valid_bearer_token(agent: Agent, authorization:
     """AUTH-01, AUTH-02: before anything else is said about the request."""
     sent = None if authorization is None else authorization.encode("latin-1")
     for method, path in [("GET", path) for path in GET_PATHS] + [("POST", path) for path in POST_PATHS]:
-        headers: dict[str, bytes] = {
+        headers: Any = {
             name: value.encode() for name, value in agent.headers(API_Version="1999-01-01").items()
         }
         if sent is None:
@@ -522,11 +522,11 @@ def test_only_a_cancel_may_come_without_a_body(agent: Agent) -> None:
         (create_body(surprise=1), "$.surprise"),
         (create_body(buyer={**BUYER, "surprise": 1}), "$.buyer.surprise"),
         (create_body(line_items=[{"id": "mug"}, {"id": "mug", "surprise": 1}]), "$.line_items[1].surprise"),
-        (create_body(**{"a b": 1}), "$['a b']"),
-        (create_body(**{"": 1}), "$['']"),
-        (create_body(**{"it's": 1}), "$['it\\'s']"),
-        (create_body(**{"é\n": 1}), "$['é\\u000a']"),
-        (create_body(**{"x" * 10_000: 1}), "$"),
+        ({**create_body(), "a b": 1}, "$['a b']"),
+        ({**create_body(), "": 1}, "$['']"),
+        ({**create_body(), "it's": 1}, "$['it\\'s']"),
+        ({**create_body(), "é\n": 1}, "$['é\\u000a']"),
+        ({**create_body(), "x" * 10_000: 1}, "$"),
     ],
 )
 def test_unknown_members_are_named(agent: Agent, body: Json, param: str) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -25,6 +27,7 @@ from tests.merchant.shop_server import (
     complete_body,
     create_body,
     path_of,
+    raw_request,
     said,
     shop_server,
     total,
@@ -34,6 +37,7 @@ from acpref_merchant.operations.upkeep import purge
 from acpref_merchant.settings import AgentSettings
 
 DAY_MS = 24 * 3_600_000
+PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture(scope="module")
@@ -53,11 +57,11 @@ def replayed(response: httpx.Response) -> bool:
 
 def insist(agent: Agent, path: str, body: Any, key: str) -> httpx.Response:
     """Repeat a request under its key, as agents do, until it is no longer in flight (IDEM-19)."""
-    while True:
-        response = agent.post(path, body, key=key)
-        if response.status_code != 409:
-            return response
+    given_up = time.monotonic() + PATIENCE_SECONDS
+    while (response := agent.post(path, body, key=key)).status_code == 409:
         assert response.json()["code"] == "idempotency_in_flight"
+        assert time.monotonic() < given_up, "still in flight"
+    return response
 
 
 # --- the key ----------------------------------------------------------------------------------------------------------
@@ -377,6 +381,38 @@ def test_a_provider_that_failed_once_may_still_decline(shop: ShopServer, agent: 
     declined = insist(agent, path, body, "late decline").json()
     assert (declined["status"], said(declined)) == ("ready_for_payment", [("payment_declined", None)])
     assert shop.stock("mug")[1] == 0
+
+
+def test_a_client_that_goes_away_finds_its_purchase_done(shop: ShopServer, agent: Agent) -> None:
+    """IDEM-11, IDEM-22: hanging up does not stop what was begun."""
+    session = agent.ready({"mug": 1})
+    path, body = f"{path_of(session)}/complete", complete_body(agent.token_for(session))
+    host, _, port = shop.url.rpartition("//")[2].partition(":")
+    with shop.provider.gate.closed() as charge_arrives:
+        with socket.create_connection((host, int(port)), 20) as impatient:
+            impatient.sendall(
+                raw_request("POST", path, json.dumps(body).encode(), Idempotency_Key=b"hang up")
+            )
+            charge_arrives()
+        agent.refused(agent.post(path, body, key="hang up"), 409, "idempotency_in_flight", "Idempotency-Key")
+    done = insist(agent, path, body, "hang up")
+    assert (done.status_code, done.json()["status"]) == (200, "completed")
+    assert len(shop.provider.charges(session["id"])) == 1
+
+
+def test_a_client_that_never_returns_gets_its_order_all_the_same(shop: ShopServer, agent: Agent) -> None:
+    """IDEM-22, CHK-CMP-08: the server itself goes on; the key then has its answer."""
+    session = agent.ready({"mug": 1})
+    path, body = f"{path_of(session)}/complete", complete_body(agent.token_for(session))
+    shop.provider.fail("drop_connection")
+    assert agent.post(path, body, key="never returns").status_code == 503
+    given_up = time.monotonic() + PATIENCE_SECONDS
+    while (seen := agent.read(session))["status"] == "complete_in_progress":
+        assert time.monotonic() < given_up, "nobody finished it"
+    assert seen["status"] == "completed"
+    answer = agent.post(path, body, key="never returns")
+    assert (answer.status_code, replayed(answer), answer.json()) == (200, True, seen)
+    assert [one["status"] for one in shop.provider.charges(session["id"])] == ["captured"]
 
 
 # --- retention --------------------------------------------------------------------------------------------------------

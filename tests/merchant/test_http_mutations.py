@@ -121,7 +121,8 @@ def _mutate(document: Any, place: Place, how: str, value: Any) -> Any:
     """``document`` with the one at ``place`` replaced, removed, repeated or joined by ``value``."""
     if not place:
         return value if how == "replace" else document
-    parent, name = _at(document, place[:-1]), place[-1]
+    name: Any = place[-1]
+    parent = _at(document, place[:-1])
     if how == "remove":
         del parent[name]
     elif how == "repeat" and isinstance(parent, list):
