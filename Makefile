@@ -20,7 +20,7 @@ READY := $(VENV)/ready$(subst /,-,$(subst $(space),_,$(CURDIR)))
 # Packages that hold code, for the tools that want to be told.
 SOURCES := protocol merchant_server agent_client conformance tests
 # Tests and helpers that are checked as strictly as the packages.
-TYPED_TESTS := $(wildcard $(addprefix tests/,agent architecture benchmarks catalog crash project))
+TYPED_TESTS := $(wildcard $(addprefix tests/,agent architecture benchmarks catalog crash docs e2e project))
 
 .PHONY: help setup demo test check format conformance bench schemas soak lock clean
 

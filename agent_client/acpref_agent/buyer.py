@@ -45,6 +45,7 @@ from acpref_protocol.models import (
 )
 from acpref_protocol.signing import parse_timestamp
 
+_REFUSED_PAYMENT = frozenset({"payment_declined", "requires_3ds"})
 CARD_HANDLER = "dev.acp.tokenized.card"
 """The payment handler that takes a delegated card (PAY-09)."""
 _ALLOWANCE_LIFE = timedelta(minutes=15)
@@ -318,7 +319,7 @@ def ordered(session: CheckoutSession, *, total: int, currency: str) -> Order:
     Raises PaymentDeclined (CHK-CMP-06), NotPurchasable, ProtocolViolation, or what ``check_session`` raises.
     """
     if session.status != "completed":
-        declined = [m for m in session.messages if m.type == "error" and m.code == "payment_declined"]
+        declined = [m for m in session.messages if m.type == "error" and m.code in _REFUSED_PAYMENT]
         if declined:
             raise PaymentDeclined(declined[0].content)
         raise NotPurchasable(f"the session is {session.status}{_reasons(session)}")

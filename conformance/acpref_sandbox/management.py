@@ -70,6 +70,7 @@ class Management:
     clock: ShiftedClock
     restore: Callable[[], Awaitable[None]]
     arm: Callable[[str, str, int], None]
+    disarm: Callable[[], None]
     charges: Callable[[], Awaitable[list[dict[str, Any]]]]
     deliveries: list[dict[str, Any]] = field(default_factory=list)
 
@@ -90,6 +91,7 @@ class Management:
 
         async def reset(_: Any) -> Any:
             self.clock.reset()
+            self.disarm()
             self.deliveries.clear()
             await self.restore()
             return {"reset": True}

@@ -34,6 +34,10 @@ class Receiver:
         """The next ``times`` deliveries fail as ``kind``."""
         self._faults.extend([kind] * times)
 
+    def disarm(self) -> None:
+        """No delivery fails any more."""
+        self._faults.clear()
+
     async def app(self, scope: Any, receive: Any, send: Any) -> None:
         """The ASGI application."""
         if scope["type"] == "http":

@@ -105,6 +105,10 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
         def arm(where: str, kind: str, times: int) -> None:
             (receiver if where == "webhook" else psp_app.state.faults).arm(where, kind, times)
 
+        def disarm() -> None:
+            receiver.disarm()
+            psp_app.state.faults.clear()
+
         forgotten: set[str] = set()
 
         async def charges() -> list[dict[str, Any]]:
@@ -121,6 +125,7 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
             clock=clock,
             restore=restore,
             arm=arm,
+            disarm=disarm,
             charges=charges,
             deliveries=receiver.deliveries,
         )

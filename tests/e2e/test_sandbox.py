@@ -126,10 +126,17 @@ def test_a_fault_strikes_as_often_as_it_was_armed_and_the_purchase_survives_it(
     assert len(captured) == 1
 
 
-def test_the_declined_card_is_declined(target: dict[str, Any]) -> None:
-    """CHK-CMP-06."""
+def test_reset_disarms_faults(target: dict[str, Any]) -> None:
+    manage(target, "POST", "/fault", {"where": "authorize", "kind": "error_500", "times": 10_000})
+    manage(target, "POST", "/reset")
+    assert buy(target).session.status == "completed"
+
+
+@pytest.mark.parametrize("card", ["declined", "insufficient_funds", "requires_3ds"])
+def test_cards_that_are_declined_leave_no_order(target: dict[str, Any], card: str) -> None:
+    """CHK-CMP-06. A card that wants authentication cannot be authenticated here yet."""
     with pytest.raises(PaymentDeclined):
-        buy(target, card=target["fixtures"]["cards"]["declined"])
+        buy(target, card=target["fixtures"]["cards"][card])
 
 
 @pytest.mark.parametrize(

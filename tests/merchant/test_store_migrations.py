@@ -14,6 +14,7 @@ from alembic.script import ScriptDirectory
 import acpref_merchant.store
 from acpref_merchant.store import StoreUnavailable, migrate, open_store
 from acpref_merchant.store.engine import create_engine, parse_url
+from acpref_merchant.store.errors import SchemaTooNew
 from acpref_merchant.store.migrate import HEAD
 from acpref_merchant.store.tables import METADATA
 
@@ -113,3 +114,16 @@ def test_an_unreachable_database_is_a_typed_error(tmp_path_factory: pytest.TempP
 def test_a_url_that_cannot_work_says_what_to_write(url: str) -> None:
     with pytest.raises(ValueError, match=r"sqlite:///file\.db"):
         open_store(url)
+
+
+def test_a_database_of_a_newer_release_is_refused_and_left_alone(empty_url: str) -> None:
+    migrate(empty_url)
+    engine = create_engine(parse_url(empty_url))
+    with engine.connect() as connection:
+        connection.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.commit()
+        with pytest.raises(SchemaTooNew, match="newer release"):
+            migrate(empty_url)
+        connection.rollback()
+        assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "9999"
+    engine.dispose()

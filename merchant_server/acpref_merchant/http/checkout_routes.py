@@ -105,7 +105,7 @@ async def cancel_session(request: Request) -> Response:
     edge: Edge = request.app.state.edge
 
     async def act(post: Post) -> Reply:
-        wanted = None if post.body is None else parse(post.wire.cancel, post.body)
+        wanted = None if post.body is None else post.wire.parse_cancel(post.body)
         return await checkout.cancel(edge.merchant, post.call, request.path_params["session_id"], wanted)
 
     return await edge.post(request, act, body_required=False)

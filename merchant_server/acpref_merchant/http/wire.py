@@ -17,6 +17,7 @@ from acpref_protocol.models import (
     CheckoutSessionCreateRequest,
     CheckoutSessionUpdateRequest,
     Order,
+    lenient_cancel,
     lenient_capabilities,
 )
 
@@ -43,6 +44,10 @@ class Wire:
             return parse(self.update, body), frozenset()
         cleared = frozenset(name for name in body if body[name] is None and name in self.update.model_fields)
         return parse(self.update, {name: body[name] for name in body if name not in cleared}), cleared
+
+    def parse_cancel(self, body: Any) -> CancelSessionRequest:
+        """The body of a cancellation. A reason that is not known counts as another one (INT-02, INT-05)."""
+        return parse(self.cancel, lenient_cancel(body))
 
     def session(self, view: CheckoutSession) -> bytes:
         """The body that shows ``view`` (CHK-STA-01). Absent members are left out, never null."""

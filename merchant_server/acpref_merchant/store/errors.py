@@ -3,6 +3,7 @@
 ``StoreError``
 ├── ``StoreUnavailable``     the database could not do the work; the outcome may be unknown
 │   └── ``StoreClosed``      the store was closed before the work was handed in
+├── ``SchemaTooNew``         the database belongs to a newer release
 ├── ``ConstraintViolation``  a statement broke a uniqueness or foreign-key rule
 └── ``TransactionOver``      a statement was run on a transaction that has failed or ended
 """
@@ -24,6 +25,10 @@ class StoreUnavailable(StoreError):  # noqa: N818 - says what is the case
 
 class StoreClosed(StoreUnavailable):
     """The store takes no more work."""
+
+
+class SchemaTooNew(StoreError):  # noqa: N818 - says what is the case
+    """The database's schema is one that this release does not know."""
 
 
 class ConstraintViolation(StoreError):  # noqa: N818 - says what is the case

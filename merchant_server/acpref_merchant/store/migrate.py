@@ -14,7 +14,7 @@ import sqlalchemy.exc
 from sqlalchemy import Connection
 
 from acpref_merchant.store.engine import create_engine, parse_url
-from acpref_merchant.store.errors import StoreUnavailable
+from acpref_merchant.store.errors import SchemaTooNew, StoreUnavailable
 
 HEAD = "0001"
 """The newest revision in ``migrations/versions``."""
@@ -26,7 +26,8 @@ _VERSION = sa.text("SELECT version_num FROM alembic_version")
 def migrate(url: str) -> None:
     """Create or upgrade the schema of the database at ``url``; an SQLite file is created when it is missing.
 
-    Raises StoreUnavailable when the database cannot be reached or written, and ValueError for a bad URL.
+    Raises StoreUnavailable when the database cannot be reached or written, SchemaTooNew when a newer release has
+    upgraded it, and ValueError for a bad URL.
     """
     engine = create_engine(parse_url(url))
     try:
@@ -63,8 +64,12 @@ def _lock(connection: Connection) -> None:
 def _upgrade(connection: Connection) -> None:
     from alembic import command
     from alembic.config import Config
+    from alembic.util.exc import CommandError
 
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).with_name("migrations")).replace("%", "%%"))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
+    try:
+        command.upgrade(config, "head")
+    except CommandError as error:
+        raise SchemaTooNew("the database was upgraded by a newer release; run that release") from error

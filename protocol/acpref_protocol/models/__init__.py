@@ -8,6 +8,7 @@ from acpref_protocol.models.attribution import (
     AffiliateAttributionSource,
     CancelSessionRequest,
     IntentTrace,
+    lenient_cancel,
 )
 from acpref_protocol.models.capabilities import (
     Capabilities,
@@ -297,5 +298,6 @@ __all__ = [
     "WebhookEvent",
     "WebhookReceipt",
     "WeightInfo",
+    "lenient_cancel",
     "lenient_capabilities",
 ]

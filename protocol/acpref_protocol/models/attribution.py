@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, get_args
 
 from pydantic import ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -101,3 +101,20 @@ class CancelSessionRequest(OpenModel):
 
     intent_trace: Opt[IntentTrace] = None
     """Why the session is given up."""
+
+
+_REASONS = frozenset(get_args(IntentTrace.model_fields["reason_code"].annotation))
+
+
+def lenient_cancel(value: object) -> object:
+    """The parsed body of a cancellation, with a reason that is not known read as ``other`` (INT-02, INT-05).
+
+    Anything else is left for validation to judge.
+    """
+    trace = value.get("intent_trace") if isinstance(value, dict) else None
+    if not isinstance(value, dict) or not isinstance(trace, dict):
+        return value
+    reason = trace.get("reason_code")
+    if not isinstance(reason, str) or reason in _REASONS:
+        return value
+    return {**value, "intent_trace": {**trace, "reason_code": "other"}}
