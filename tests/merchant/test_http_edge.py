@@ -556,7 +556,7 @@ def test_a_refusal_never_repeats_what_was_sent(agent: Agent) -> None:
             {"payment_data": {"handler_id": APPROVED, "instrument": {"type": APPROVED}}},
         ),
         (f"{path_of(session)}/complete", {"payment_data": {"number": APPROVED}}),
-        (f"{path_of(session)}/cancel", {"intent_trace": {"reason_code": APPROVED}}),
+        (f"{path_of(session)}/cancel", {"intent_trace": {"reason_code": [APPROVED]}}),
         (f"{path_of(session)}/cancel", {"intent_trace": APPROVED}),
     ):
         answer = agent.post(path, body)
