@@ -192,6 +192,12 @@ def test_a_session_that_costs_nothing_needs_no_charge() -> None:
             "instrument.credential.type",
         ),
         (payment(credential={"type": "spt", "token": ""}), "missing", "instrument.credential.token"),
+        (payment(credential={"type": "spt", "token": "4" * 16}), "invalid", "instrument.credential.token"),
+        (
+            payment(credential={"type": "spt", "token": "4242 4242-4242 4242"}),
+            "invalid",
+            "instrument.credential.token",
+        ),
         ({"purchase_order_number": "PO1"}, "unsupported", "purchase_order_number"),
         ({**payment(), "purchase_order_number": "PO1"}, "unsupported", "purchase_order_number"),
         ({**payment(), "payment_terms": "net_30"}, "unsupported", "payment_terms"),
@@ -202,7 +208,7 @@ def test_a_session_that_costs_nothing_needs_no_charge() -> None:
 def test_payment_data_that_the_shop_does_not_take_is_refused(
     data: dict[str, Any], code: str, param: str
 ) -> None:
-    """CAP-11, PAY-12, PAY-13, PAY-14, PAY-19."""
+    """CAP-11, PAY-12, PAY-13, PAY-14, PAY-19; a card number in place of a token: HTTP-14."""
     with pytest.raises(ProtocolError) as refused:
         ready().complete(payment_data=data)
     assert (refused.value.status, refused.value.code) == (400, code)

@@ -6,6 +6,7 @@ charged, or nothing is.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,6 +27,7 @@ from acpref_protocol.models import (
     PaymentData,
 )
 
+_CARD_NUMBER = re.compile(r"(?:[0-9][ -]?){12,19}")
 _AUTHENTICATION_CODES = frozenset({"authentication_required", "requires_3ds"})
 
 
@@ -167,6 +169,12 @@ def _accepted_token(data: PaymentData, shop: Shop) -> str:
         )
     if not credential.token:
         raise missing("$.payment_data.instrument.credential.token")
+    if _CARD_NUMBER.fullmatch(credential.token):
+        # Refused before it is written down: a card number in clear must not even get near the database (HTTP-14).
+        raise invalid_request(
+            "This looks like a card number; send the token that the payment provider gave for it.",
+            param="$.payment_data.instrument.credential.token",
+        )
     return credential.token
 
 
