@@ -22,6 +22,12 @@ CONNECTIONS = 16
 DEADLINE_SECONDS = 300.0
 
 
+def percentile(latencies: Sequence[float], share: float) -> float:
+    """What ``share`` of the latencies (seconds) do not exceed, in milliseconds."""
+    ordered = sorted(latencies)
+    return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
+
+
 class LoadError(Exception):
     """The server closed a connection, answered what cannot be read, or did not finish before the deadline."""
 
@@ -34,11 +40,6 @@ class Load:
     latencies: list[float]
     statuses: Counter[int] = field(default_factory=Counter)
     wall: float = 0.0
-
-    def percentile(self, share: float) -> float:
-        """The latency that ``share`` of the requests do not exceed, in milliseconds."""
-        ordered = sorted(self.latencies)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))] * 1000
 
     def documents(self) -> list[dict[str, Any]]:
         """The bodies as JSON objects."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,30 +33,42 @@ ADDRESS = {
 }
 
 
-def stocked_catalog(sample: Path, target: Path) -> list[str]:
-    """Copy a catalog and give everything that ships enough stock for any run; return the ids of those items."""
+def stock_catalog(sample: Path, target: Path) -> None:
+    """Copy a catalog and give everything that ships, in any quantity, enough stock for any run."""
     shutil.copytree(sample, target)
-    lines, items = [], []
-    for line in (target / "products.jsonl").read_text(encoding="utf-8").splitlines():
-        product = json.loads(line)
-        if "shipping" in product.get("fulfillment", ["shipping"]):
-            for variant in product["variants"]:
-                if "max_quantity_per_order" not in {**product, **variant}:
-                    variant["stock"] = STOCK
-                    items.append(str(variant["id"]))
-        lines.append(json.dumps(product))
-    (target / "products.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return items
+    products = []
+    for product in _products(sample):
+        for variant in _shipped(product):
+            variant["stock"] = STOCK
+        products.append(json.dumps(product) + "\n")
+    (target / "products.jsonl").write_text("".join(products), encoding="utf-8")
+
+
+def stocked_items(catalog: Path) -> list[str]:
+    """The ids of the items that ``stock_catalog`` has stocked."""
+    return [str(variant["id"]) for product in _products(catalog) for variant in _shipped(product)]
+
+
+def _products(catalog: Path) -> Iterator[dict[str, Any]]:
+    for line in (catalog / "products.jsonl").read_text(encoding="utf-8").splitlines():
+        yield json.loads(line)
+
+
+def _shipped(product: dict[str, Any]) -> list[dict[str, Any]]:
+    if "shipping" not in product.get("fulfillment", ["shipping"]):
+        return []
+    return [
+        variant for variant in product["variants"] if "max_quantity_per_order" not in {**product, **variant}
+    ]
 
 
 class Shopper:
-    """Writes requests. ``run`` makes the idempotency keys of this shopper differ from those of any other."""
+    """Writes requests, each POST under an idempotency key of its own."""
 
-    def __init__(self, items: Sequence[str], merchant_id: str, currency: str, run: str) -> None:
+    def __init__(self, items: Sequence[str], merchant_id: str, currency: str) -> None:
         self._items = items
         self._merchant_id = merchant_id
         self._currency = currency
-        self._run = run
         self._keys = 0
 
     def creates(self, count: int) -> list[bytes]:
@@ -149,7 +161,7 @@ class Shopper:
 
     def _post(self, path: str, document: object) -> bytes:
         self._keys += 1
-        headers = {**self._headers(), "Idempotency-Key": f"bench-{self._run}-{self._keys}"}
+        headers = {**self._headers(), "Idempotency-Key": f"bench-{self._keys}"}
         return encode("POST", path, headers=headers, document=document)
 
 
