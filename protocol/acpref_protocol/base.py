@@ -24,6 +24,9 @@ from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 T = TypeVar("T")
 
+_BY_ITS_TYPE = core_schema.simple_ser_schema("any")
+"""For unions: write the value as what it is. Otherwise each member of the union is tried on a copy of the value."""
+
 
 class _Members(BaseModel):
     """What closed and open objects share."""
@@ -39,7 +42,8 @@ class _Members(BaseModel):
     if not TYPE_CHECKING:
 
         def __init__(self, /, **members: Any) -> None:
-            BaseModel.__init__(self, **{name: value for name, value in members.items() if value is not None})
+            present = {name: value for name, value in members.items() if value is not None}
+            self.__pydantic_validator__.validate_python(present, self_instance=self)
 
         # Marks the constructor as pydantic's own, so that validating a body does not go through it: None means absent
         # to Python code only, and a null on the wire is still refused.
@@ -67,9 +71,8 @@ class Model(_Members):
 def _write_with_nulls(model: BaseModel, write: SerializerFunctionWrapHandler) -> Any:
     """What ``exclude_none`` leaves, and the unknown members that are null: there absence would say something else."""
     written = write(model)
-    for name, value in (model.__pydantic_extra__ or {}).items():
-        if value is None:
-            written[name] = None
+    if unknown := model.__pydantic_extra__:
+        written.update({name: None for name, value in unknown.items() if value is None})
     return written
 
 
@@ -81,7 +84,9 @@ class OpenModel(_Members):
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         schema: Any = handler(source)
-        schema["serialization"] = core_schema.wrap_serializer_function_ser_schema(_write_with_nulls)
+        schema["serialization"] = core_schema.wrap_serializer_function_ser_schema(
+            _write_with_nulls, when_used="unless-none"
+        )
         return cast("CoreSchema", schema)
 
 
@@ -139,7 +144,10 @@ class OneOf:
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.custom_error_schema(
-            handler(source), custom_error_type="invalid_value", custom_error_message=self._message
+            handler(source),
+            custom_error_type="invalid_value",
+            custom_error_message=self._message,
+            serialization=_BY_ITS_TYPE,
         )
 
     def __get_pydantic_json_schema__(
@@ -161,7 +169,8 @@ def number(*, minimum: int | None = None, maximum: int | None = None) -> Checked
             [
                 core_schema.int_schema(strict=True, ge=minimum, le=maximum),
                 core_schema.float_schema(strict=True, ge=minimum, le=maximum, allow_inf_nan=False),
-            ]
+            ],
+            serialization=_BY_ITS_TYPE,
         ),
         {"type": "number", **given},
         " ".join(["Must be a number", *(f"of {keyword} {bound}" for keyword, bound in given.items())]),
@@ -269,7 +278,8 @@ _SCALAR_SCHEMA = core_schema.union_schema(
         core_schema.bool_schema(strict=True),
         core_schema.int_schema(strict=True),
         core_schema.float_schema(strict=True, allow_inf_nan=False),
-    ]
+    ],
+    serialization=_BY_ITS_TYPE,
 )
 
 

@@ -29,8 +29,15 @@ def keyed_fingerprint(value: Any, key: bytes) -> str:
     return hmac.new(key, _meaning(value), hashlib.sha256).hexdigest()
 
 
+# Made once: ``json.dumps`` makes an encoder for every call that asks for anything unusual.
+_write = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, check_circular=False).encode
+
+
 def _meaning(value: Any) -> bytes:
-    return json.dumps(_normal(value), sort_keys=True, separators=(",", ":"), allow_nan=False).encode("ascii")
+    text = _write(value)
+    if ".0" in text or "e+" in text:  # so Python writes a float that is an integer; strings may hold it, too
+        text = _write(_normal(value))
+    return text.encode("ascii")
 
 
 def _normal(value: Any) -> Any:

@@ -27,7 +27,7 @@ def minor_unit_exponent(currency: str) -> int:
     return _EXPONENTS.get(currency.lower(), 2)
 
 
-def _divide_half_up(numerator: int, denominator: int) -> int:
+def divide_half_up(numerator: int, denominator: int) -> int:
     """``numerator / denominator`` (positive) rounded to the nearest integer, halves away from zero."""
     magnitude = (2 * abs(numerator) + denominator) // (2 * denominator)
     return magnitude if numerator >= 0 else -magnitude
@@ -37,7 +37,7 @@ def apply_rate(amount: int, rate: Decimal) -> int:
     """``amount * rate`` in minor units, rounded half up (halves away from zero), without intermediate
     rounding."""
     numerator, denominator = rate.as_integer_ratio()
-    return _divide_half_up(amount * numerator, denominator)
+    return divide_half_up(amount * numerator, denominator)
 
 
 def included_in(amount: int, rate: Decimal) -> int:
@@ -46,7 +46,7 @@ def included_in(amount: int, rate: Decimal) -> int:
     numerator, denominator = rate.as_integer_ratio()
     if numerator + denominator <= 0:
         raise ValueError("an included rate is greater than -1")
-    return _divide_half_up(amount * numerator, denominator + numerator)
+    return divide_half_up(amount * numerator, denominator + numerator)
 
 
 def allocate(amount: int, weights: Sequence[int]) -> list[int]:
@@ -57,12 +57,12 @@ def allocate(amount: int, weights: Sequence[int]) -> list[int]:
     unless all weights are zero: then they count as equal. A negative amount splits like its mirror image.
     Raises ValueError for a negative weight, and for no weights at all unless ``amount`` is zero.
     """
-    if any(weight < 0 for weight in weights):
-        raise ValueError("weights are not negative")
     if not weights:
         if amount:
             raise ValueError("there is nothing to allocate the amount to")
         return []
+    if min(weights) < 0:
+        raise ValueError("weights are not negative")
     if amount < 0:
         return [-share for share in allocate(-amount, weights)]
     whole = sum(weights)
@@ -70,9 +70,10 @@ def allocate(amount: int, weights: Sequence[int]) -> list[int]:
         return allocate(amount, [1] * len(weights))
     parts = [divmod(amount * weight, whole) for weight in weights]
     shares = [share for share, _ in parts]
-    by_remainder = sorted(range(len(parts)), key=lambda index: (-parts[index][1], index))
-    for index in by_remainder[: amount - sum(shares)]:
-        shares[index] += 1
+    if left := amount - sum(shares):
+        by_remainder = sorted(range(len(parts)), key=lambda index: -parts[index][1])  # a stable sort
+        for index in by_remainder[:left]:
+            shares[index] += 1
     return shares
 
 

@@ -39,13 +39,7 @@ def loads(raw: bytes) -> Any:
     if not text.strip(" \t\n\r"):
         _refuse("The body is empty.")
     try:
-        value = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_int=_integer,
-            parse_float=_number,
-            parse_constant=_constant,
-        )
+        value = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise _error(f"Malformed JSON at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
@@ -53,7 +47,7 @@ def loads(raw: bytes) -> Any:
     # Fewer brackets than levels allowed: no need to look.
     if text.count("[") + text.count("{") > MAX_DEPTH:
         _check_depth(value)
-    if _SUSPECT_ESCAPE.search(text):
+    if "\\u" in text and _SUSPECT_ESCAPE.search(text):
         _check_strings(value)
     return value
 
@@ -109,6 +103,12 @@ def _number(literal: str) -> int | float:
 
 def _constant(name: str) -> NoReturn:
     _refuse(f"{name} is not JSON.")
+
+
+# Made once: ``json.loads`` makes a decoder for every call that asks for anything unusual.
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_int=_integer, parse_float=_number, parse_constant=_constant
+)
 
 
 def _check_depth(value: Any) -> None:

@@ -20,6 +20,7 @@ from tests.merchant.domain_world import (
 )
 
 from acpref_merchant.domain import checkout
+from acpref_merchant.domain.item import Option
 from acpref_merchant.domain.presentation import PROTOCOL_VERSION
 from acpref_merchant.domain.session import Session
 from acpref_protocol.errors import ProtocolError
@@ -126,6 +127,33 @@ def test_a_line_says_what_is_known_about_its_item() -> None:
         "available_quantity": 100,
         "max_quantity_per_order": 5,
     }
+
+
+@pytest.mark.parametrize(
+    ("member", "value"),
+    [
+        ("title", "Cup"),
+        ("variant_title", "Red"),
+        ("product_id", "cups"),
+        ("description", "New"),
+        ("images", ("https://shop.example/new.jpg",)),
+        ("disclosures", ("Hot.",)),
+        ("category", "cups"),
+        ("tags", ("new",)),
+        ("weight_grams", 401),
+        ("options", (Option(name="Colour", value="red"),)),
+        ("max_quantity_per_order", 7),
+        ("unit_amount", 1),
+        ("available", 3),
+        ("tax_class", "exempt"),
+    ],
+)
+def test_whatever_changes_about_an_item_is_told_at_once(member: str, value: object) -> None:
+    """What is remembered about an item is not taken for what has become of it."""
+    world = World()
+    before = world.view().line_items
+    world.items["mug"] = ITEMS["mug"].model_copy(update={member: value})
+    assert world.view().line_items != before
 
 
 def test_a_disclosure_is_markdown_unless_it_holds_raw_html() -> None:

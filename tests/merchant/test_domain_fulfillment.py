@@ -45,6 +45,26 @@ def refusal(world: World, **body: Any) -> ProtocolError:
     return refused.value
 
 
+def test_a_shop_that_changes_its_ways_and_pages_shows_the_new_ones_at_once() -> None:
+    """What is remembered of a shop is not taken for that of another with the same id."""
+    body = {"fulfillment_details": {"address": RENO}}
+    rate = {"id": "standard", "title": "Standard", "countries": ["US"], "min_days": 3, "max_days": 5}
+    for amount in (500, 700):
+        shown = World(
+            shop(
+                fulfillment={"shipping": [{**rate, "amount": amount, "title": f"For {amount}"}]},
+                links=[{"type": "faq", "url": f"https://shop.example/{amount}"}],
+                card_handler={"display_name": f"Card {amount}"},
+            ),
+            **body,
+        ).view()
+        (option,) = shown.fulfillment_options
+        assert (option.title, option.totals[-1].amount) == (f"For {amount}", amount)
+        assert [link.url for link in shown.links] == [f"https://shop.example/{amount}"]
+        assert shown.capabilities.payment is not None
+        assert shown.capabilities.payment.handlers[0].display_name == f"Card {amount}"
+
+
 def test_options_are_those_that_serve_some_line_at_its_address() -> None:
     """FUL-04 to FUL-06: in the shop's order."""
     world = World(lines={"lamp": 1, "song": 1})

@@ -172,6 +172,33 @@ def test_an_included_tax_is_the_tax_on_what_remains_without_it(
     assert abs(tax_of(False, net, 0) - included) <= 1
 
 
+states = st.sampled_from(["", "CA", "NV", "XX"])
+postal_codes = st.sampled_from(["", "94110", "941", "A94"])
+tax_rules = st.fixed_dictionaries(
+    {
+        "jurisdiction": st.sampled_from("abc"),
+        "country": st.sampled_from(["US", "DE"]),
+        "rate": st.sampled_from(["0.1", "0.10", "0.0725"]),
+        "state": st.none() | st.sampled_from(["", "CA", "ca", "nv"]),
+        "postal_prefix": st.none() | st.sampled_from(["", "94", "a"]),
+    }
+)
+
+
+@given(st.lists(tax_rules, max_size=8), st.sampled_from(["US", "DE", "FR"]), states, postal_codes)
+def test_the_rules_at_a_place_are_those_that_match_it_in_the_order_of_the_table(
+    rules: list[dict[str, Any]], country: str, state: str, postal_code: str
+) -> None:
+    taxes = Taxes.model_validate({"rules": rules})
+    assert rules_at(taxes, Destination(country, state, postal_code)) == [
+        rule
+        for rule in taxes.rules
+        if rule.country == country
+        and (rule.state is None or rule.state.upper() == state)
+        and (rule.postal_prefix is None or postal_code.startswith(rule.postal_prefix.upper()))
+    ]
+
+
 def test_several_included_taxes_share_the_price_in_proportion_to_their_rates() -> None:
     rules = [
         {"jurisdiction": name, "country": "DE", "rate": rate, "inclusive": True}

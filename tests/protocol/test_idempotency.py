@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 from typing import Any
@@ -89,6 +90,23 @@ def test_types_are_kept_apart(one: Any, other: Any) -> None:
 
 def test_zero_has_no_sign() -> None:
     assert fingerprint(-0.0) == fingerprint(0)
+
+
+@given(st.floats(-1e300, 1e300), st.sampled_from(["1.0", "a.0b", "1e+16", "e+", ""]))
+def test_a_float_that_is_an_integer_is_written_as_one_wherever_it_is(number: float, text: str) -> None:
+    """IDEM-07: whatever the strings beside it look like."""
+    number = round(number) if abs(number) > 2**53 else number
+    for value in (number, float(number), float(int(number))):
+        meant = int(value) if float(value).is_integer() else value
+        written = json.dumps([{text: meant}, text], separators=(",", ":")).encode()
+        assert fingerprint([{text: value}, text]) == hashlib.sha256(written).hexdigest()
+
+
+def test_fingerprints_stay_what_they_are() -> None:
+    """They are stored with the keys, and compared with those of later releases."""
+    body = {"b": [1, 2.0, None, True], "a": {"é": "x.0", "": -0.5}}
+    written = b'{"a":{"":-0.5,"\\u00e9":"x.0"},"b":[1,2,null,true]}'
+    assert fingerprint(body) == hashlib.sha256(written).hexdigest()
 
 
 def test_the_keyed_fingerprint_agrees_with_the_plain_one_and_depends_on_the_key() -> None:

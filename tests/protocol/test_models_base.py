@@ -6,7 +6,7 @@ import json
 import warnings
 
 import pytest
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
 from acpref_protocol.models import (
     Address,
@@ -21,6 +21,8 @@ from acpref_protocol.models import (
     DelegatePaymentResponse,
     DiscoveryCapabilities,
     ExtensionDeclaration,
+    FulfillmentOption,
+    FulfillmentOptionLocalDelivery,
     Link,
     Order,
     PaymentData,
@@ -73,6 +75,44 @@ def test_unknown_members_of_open_objects_survive_even_null() -> None:
     assert json.loads(CancelSessionRequest.model_validate(body).to_json()) == body
     attribution = {"provider": "p", "token": "t", "extra": None}
     assert json.loads(AffiliateAttribution.model_validate(attribution).to_json()) == attribution
+
+
+def test_unknown_members_survive_inside_a_choice_of_types() -> None:
+    """FUL-05: a pickup option is one of four kinds of option."""
+    option = {
+        "type": "pickup",
+        "id": "p",
+        "title": "Pickup",
+        "location": {
+            "name": "Shop",
+            "address": {
+                "name": "a",
+                "line_one": "b",
+                "city": "c",
+                "state": "d",
+                "country": "US",
+                "postal_code": "e",
+            },
+            "floor": None,
+        },
+        "totals": [],
+    }
+    options: TypeAdapter[FulfillmentOption] = TypeAdapter(FulfillmentOption)
+    assert json.loads(options.dump_json(options.validate_python(option), exclude_none=True)) == option
+
+
+def test_absent_open_objects_can_be_written_as_null() -> None:
+    assert FulfillmentOptionLocalDelivery(
+        type="local_delivery", id="l", title="L", totals=[]
+    ).model_dump() == {
+        "type": "local_delivery",
+        "id": "l",
+        "title": "L",
+        "description": None,
+        "delivery_window": None,
+        "service_area": None,
+        "totals": [],
+    }
 
 
 def test_closed_objects_refuse_unknown_members() -> None:

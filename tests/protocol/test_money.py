@@ -9,7 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from acpref_protocol.money import allocate, apply_rate, format_amount, included_in, minor_unit_exponent
+from acpref_protocol.money import (
+    allocate,
+    apply_rate,
+    divide_half_up,
+    format_amount,
+    included_in,
+    minor_unit_exponent,
+)
 
 amounts = st.integers(-(10**15), 10**15)
 weights = st.lists(st.integers(0, 10**12), min_size=1, max_size=30)
@@ -52,6 +59,11 @@ def test_applying_a_rate_rounds_the_exact_product_once(amount: int, rate: Decima
         context.prec = 60
         exact = (Decimal(amount) * rate).quantize(Decimal(1), rounding=ROUND_HALF_UP)
     assert apply_rate(amount, rate) == int(exact)
+
+
+@given(amounts, st.integers(0, 10**6), st.sampled_from([100, 1000]))
+def test_dividing_is_applying_the_rate_that_the_fraction_is(amount: int, part: int, whole: int) -> None:
+    assert divide_half_up(amount * part, whole) == apply_rate(amount, Decimal(part) / whole)
 
 
 @given(st.integers(0, 10**15), rates)

@@ -7,8 +7,8 @@ what is charged cannot differ.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from acpref_merchant.domain import messages
 from acpref_merchant.domain.fulfillment import Goods, destination_of
@@ -26,8 +26,7 @@ NONE_REDEEMED: Mapping[str, int] = MappingProxyType({})
 """No discount has been used by any order."""
 
 
-@dataclass(frozen=True, slots=True)
-class Assessment:
+class Assessment(NamedTuple):
     """``status`` is what an agent is shown; ``messages`` are in a fixed order, blocking ones first."""
 
     goods: tuple[Goods, ...]
@@ -137,19 +136,15 @@ def _fulfillment_obstacles(
     session: Session, shop: Shop, goods: tuple[Goods, ...], priced: Price
 ) -> list[MessageError]:
     """What is missing, or impossible, before every line has a way to the buyer."""
-    addressed = {
-        kind
-        for kind, ways in (
-            ("shipping", shop.fulfillment.shipping),
-            ("local_delivery", shop.fulfillment.local_delivery),
-        )
-        if ways
-    }
+    uncovered = priced.uncovered
+    if not uncovered and not session.fulfillment_groups:
+        return []
+    addressed = shop.fulfillment.to_addresses
     served = {i for offer in priced.offers for i in offer.serves}
     without_address: dict[str, None] = {}
     unreachable: list[MessageError] = []
     undecided = False
-    for index in priced.uncovered:
+    for index in uncovered:
         line = goods[index]
         if not line.known:
             continue

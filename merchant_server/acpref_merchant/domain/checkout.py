@@ -121,13 +121,13 @@ def update_session(
     codes = changes.submitted_codes(shop, request.discounts, request.coupons)
     if codes is None and cleared & {"discounts", "coupons"}:
         codes = ()
+    if codes is not None:
+        update["discount_codes"] = codes
     changed = session.model_copy(update=update)
     if request.fulfillment_groups is not None:
         ungrouped = changed.model_copy(update={"fulfillment_groups": ()})
         checked = changes.check_groups(request.fulfillment_groups, goods_of(ungrouped, items))
         changed = changed.model_copy(update={"fulfillment_groups": checked})
-    if codes is not None:
-        changed = changed.model_copy(update={"discount_codes": codes})
     if request.selected_fulfillment_options is not None:
         wanted = request.selected_fulfillment_options
         selections = changes.check_selections(wanted, goods_of(changed, items), shop)

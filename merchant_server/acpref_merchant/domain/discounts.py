@@ -12,12 +12,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 
 from acpref_merchant.domain.item import Item
 from acpref_merchant.domain.shop import Discount, Shop
 from acpref_protocol.models import Buyer, DiscountErrorCode
-from acpref_protocol.money import allocate, apply_rate, format_amount
+from acpref_protocol.money import allocate, divide_half_up, format_amount
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -124,10 +123,9 @@ def _shares(discount: Discount, amounts: list[int]) -> list[int]:
     """What ``discount`` takes off ``amounts``, the rest of each line that it covers and zero for the others."""
     whole = sum(amounts)
     if discount.percent_off is not None:
-        rate = Decimal(discount.percent_off) / 100
         if discount.method == "each":
-            return [apply_rate(amount, rate) for amount in amounts]
-        return allocate(apply_rate(whole, rate), amounts)
+            return [divide_half_up(amount * discount.percent_off, 100) for amount in amounts]
+        return allocate(divide_half_up(whole * discount.percent_off, 100), amounts)
     return allocate(min(discount.amount_off or 0, whole), amounts)
 
 

@@ -12,13 +12,11 @@ from functools import lru_cache
 from acpref_merchant.domain.shop import CardHandler, Shop
 from acpref_protocol.models import (
     Capabilities,
-    Enforcement,
     ExtensionDeclaration,
     InterventionCapabilities,
     InterventionType,
     Payment,
     PaymentHandler,
-    RequiredIntervention,
 )
 
 DISCOUNT_EXTENSION = "discount"
@@ -48,30 +46,18 @@ def negotiate(shop: Shop, declared: Capabilities | None) -> Capabilities:
     ``supported`` is exactly what both sides can do, and present even when empty (CAP-18). Nothing that only an agent
     may state is repeated (CAP-06); what an agent says about payment is ignored (CAP-07).
     """
-    return _capabilities(
-        shop.card_handler,
-        shop.merchant_id,
-        tuple(supported_interventions(shop, declared)),
-        shop.interventions_required,
-        shop.intervention_enforcement,
-        discounts_active(declared),
-    )
+    return _capabilities(shop, tuple(supported_interventions(shop, declared)), discounts_active(declared))
 
 
 @lru_cache(maxsize=256)
-def _capabilities(
-    card: CardHandler,
-    merchant_id: str,
-    supported: tuple[InterventionType, ...],
-    required: tuple[RequiredIntervention, ...],
-    enforcement: Enforcement,
-    discounts: bool,
-) -> Capabilities:
+def _capabilities(shop: Shop, supported: tuple[InterventionType, ...], discounts: bool) -> Capabilities:
     """One of the few answers that a shop can give; it is immutable and so can be shared."""
     return Capabilities(
-        payment=Payment(handlers=[card_handler(card, merchant_id)]),
+        payment=Payment(handlers=[card_handler(shop.card_handler, shop.merchant_id)]),
         interventions=InterventionCapabilities(
-            supported=list(supported), required=list(required), enforcement=enforcement
+            supported=list(supported),
+            required=list(shop.interventions_required),
+            enforcement=shop.intervention_enforcement,
         ),
         extensions=[_DISCOUNT_DECLARATION] if discounts else None,
     )

@@ -5,8 +5,13 @@ from __future__ import annotations
 from functools import lru_cache
 
 from acpref_merchant.clock import rfc3339
-from acpref_merchant.domain.fulfillment import Source
-from acpref_merchant.domain.shop import DIGITAL_OPTION_ID, LocalDelivery, PickupPlace, ShippingRate
+from acpref_merchant.domain.shop import (
+    DIGITAL_OPTION_ID,
+    LocalDelivery,
+    PickupPlace,
+    ShippingRate,
+    Source,
+)
 from acpref_protocol.models import (
     Address,
     DeliveryWindow,

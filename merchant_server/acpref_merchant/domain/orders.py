@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 
 from acpref_merchant.clock import rfc3339
 from acpref_merchant.domain.item import Item
@@ -82,7 +83,7 @@ def new_order(
     """
     permalink = f"{shop.public_url.rstrip('/')}/orders/{order_id}"
     fulfillments = _fulfillments(view, permalink, now)
-    delivered = Counter[str]()
+    delivered: Counter[str] = Counter()
     for fulfillment in fulfillments:
         if fulfillment.status == "delivered":
             delivered.update(_counts(fulfillment.line_items))
@@ -109,6 +110,7 @@ def new_order(
 def _line(line: LineItem, item: Item | None, delivered: int) -> OrderLineItem:
     unit_price = line.unit_amount if line.unit_amount is not None else (item.unit_amount if item else None)
     images = line.images or (item.images if item else ())
+    quantity = OrderLineItemQuantity(ordered=line.quantity, current=line.quantity, fulfilled=delivered)
     return OrderLineItem(
         id=line.id,
         title=line.name or (item.title if item else line.item.id),
@@ -116,13 +118,15 @@ def _line(line: LineItem, item: Item | None, delivered: int) -> OrderLineItem:
         description=line.description,
         image_url=images[0] if images else None,
         url=item.url if item else None,
-        quantity=OrderLineItemQuantity(ordered=line.quantity, current=line.quantity, fulfilled=delivered),
+        quantity=quantity,
         unit_price=unit_price,
         subtotal=amount_of(line.totals, "subtotal"),
         totals=list(line.totals),
+        status=line_status(quantity),
     )
 
 
+@lru_cache(maxsize=64)
 def _support(shop: Shop) -> SupportInfo | None:
     members = shop.support.model_dump(exclude_none=True)
     return SupportInfo(**members) if members else None
@@ -245,6 +249,8 @@ def _span(windows: Iterable[EstimatedDelivery | None]) -> EstimatedDelivery | No
     known = [window for window in windows if window is not None]
     if not known:
         return None
+    if len(known) == 1:
+        return known[0]
     # All come from one clock in one format, so that text order is time order.
     return EstimatedDelivery(earliest=min(w.earliest for w in known), latest=max(w.latest for w in known))
 
@@ -270,7 +276,7 @@ def fulfillment_of(order: Order, fulfillment_id: str) -> Fulfillment:
 
 def outstanding(order: Order) -> Counter[str]:
     """Units by line that are still to be sent, collected or canceled."""
-    units = Counter[str]()
+    units: Counter[str] = Counter()
     for fulfillment in order.fulfillments or ():
         if fulfillment.status in OPEN_STATUSES:
             units.update(_counts(fulfillment.line_items))
@@ -279,7 +285,7 @@ def outstanding(order: Order) -> Counter[str]:
 
 def returned(order: Order) -> Counter[str]:
     """Units by line that the buyer has given back."""
-    units = Counter[str]()
+    units: Counter[str] = Counter()
     for adjustment in order.adjustments or ():
         if adjustment.type == "return":
             units.update(_counts(adjustment.line_items))
@@ -342,11 +348,18 @@ def order_status(order: Order) -> str:
 
 def settled(order: Order) -> Order:
     """``order`` with every derived member brought up to date: line and order statuses and ``amount_refunded``."""
-    lines = [
-        line.model_copy(update={"status": line_status(line.quantity)}) for line in order.line_items or ()
-    ]
-    order = order.model_copy(update={"line_items": lines, "totals": _with_refunds(order)})
-    return order.model_copy(update={"status": order_status(order)})
+    return order.model_copy(
+        update={
+            "line_items": [_settled(line) for line in order.line_items or ()],
+            "totals": _with_refunds(order),
+            "status": order_status(order),
+        }
+    )
+
+
+def _settled(line: OrderLineItem) -> OrderLineItem:
+    status = line_status(line.quantity)
+    return line if line.status == status else line.model_copy(update={"status": status})
 
 
 def _with_refunds(order: Order) -> list[Total]:

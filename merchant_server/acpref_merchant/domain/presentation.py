@@ -2,13 +2,15 @@
 
 What differs from session to session is gathered as plain JSON values and validated once by the protocol's own
 model, so that nothing can be sent that the specification does not allow. What sessions have in common (capabilities,
-links, options) is built once, as models, and shared.
+links, options, what is said about an item) is built once, as models, and shared.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
-from typing import Any
+from operator import attrgetter
+from typing import Any, Literal
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -16,22 +18,38 @@ from acpref_merchant.clock import rfc3339
 from acpref_merchant.domain.assessment import Assessment
 from acpref_merchant.domain.discounts import Applied
 from acpref_merchant.domain.fulfillment import Goods
-from acpref_merchant.domain.item import Item
+from acpref_merchant.domain.item import Option
 from acpref_merchant.domain.negotiation import discounts_active, negotiate
 from acpref_merchant.domain.options import HOUR, option
 from acpref_merchant.domain.pricing import LinePrice, Price
 from acpref_merchant.domain.session import Session
-from acpref_merchant.domain.shop import Discount, Shop, ShopLink
+from acpref_merchant.domain.shop import Discount, Shop
 from acpref_merchant.domain.taxes import Tax, is_exempt
 from acpref_protocol.base import Uri
 from acpref_protocol.markdown import contains_raw_html
-from acpref_protocol.models import CheckoutSession, Link
+from acpref_protocol.models import (
+    CheckoutSession,
+    Disclosure,
+    Link,
+    ProtocolVersion,
+    Total,
+    VariantOption,
+    WeightInfo,
+)
 from acpref_protocol.money import format_amount
 
 PROTOCOL_VERSION = "2026-04-17"
 """The newest version; the edge puts older ones into its answers."""
 
+_PROTOCOL = ProtocolVersion(version=PROTOCOL_VERSION)
+
 Json = dict[str, Any]
+
+_AS_STATED = ("buyer", "fulfillment_details", "locale", "timezone", "quote_id", "metadata", "order")
+"""Members of a session that are shown as they are, if there are any."""
+
+_time = lru_cache(maxsize=4096)(rfc3339)
+"""``rfc3339``, remembered: the times of a session are shown again with every answer."""
 
 
 def view(session: Session, shop: Shop, assessment: Assessment, now: int) -> CheckoutSession:
@@ -39,7 +57,7 @@ def view(session: Session, shop: Shop, assessment: Assessment, now: int) -> Chec
     goods, price = assessment.goods, assessment.price
     body: Json = {
         "id": session.id,
-        "protocol": {"version": PROTOCOL_VERSION},
+        "protocol": _PROTOCOL,
         "capabilities": negotiate(shop, session.declared_capabilities),
         "status": assessment.status.value,
         "currency": session.currency,
@@ -54,22 +72,14 @@ def view(session: Session, shop: Shop, assessment: Assessment, now: int) -> Chec
         "selected_fulfillment_options": list(price.selected),
         "totals": _totals(price, shop),
         "messages": list(assessment.messages),
-        "links": list(_links(shop.links)),
-        "created_at": rfc3339(session.created_at),
-        "updated_at": rfc3339(session.updated_at),
-        "expires_at": rfc3339(session.expires_at),
+        "links": _links(shop),
+        "created_at": _time(session.created_at),
+        "updated_at": _time(session.updated_at),
+        "expires_at": _time(session.expires_at),
         "continue_url": f"{shop.public_url.rstrip('/')}/checkout/{session.id}",
     }
-    for name, value in (
-        ("buyer", session.buyer),
-        ("fulfillment_details", session.fulfillment_details),
-        ("locale", session.locale),
-        ("timezone", session.timezone),
-        ("quote_id", session.quote_id),
-        ("metadata", session.metadata),
-        ("order", session.order),
-    ):
-        if value is not None:
+    for name in _AS_STATED:
+        if (value := getattr(session, name)) is not None:
             body[name] = value
     if session.fulfillment_groups:
         body["fulfillment_groups"] = list(session.fulfillment_groups)
@@ -79,8 +89,8 @@ def view(session: Session, shop: Shop, assessment: Assessment, now: int) -> Chec
 
 
 @lru_cache(maxsize=64)
-def _links(links: tuple[ShopLink, ...]) -> tuple[Link, ...]:
-    return tuple(Link(type=link.type, url=link.url, title=link.title) for link in links)
+def _links(shop: Shop) -> list[Link]:
+    return [Link(type=link.type, url=link.url, title=link.title) for link in shop.links]
 
 
 # --- lines ----------------------------------------------------------------------------------------------------------
@@ -93,10 +103,10 @@ def _line(index: int, line: Goods, cost: LinePrice, price: Price, shop: Shop) ->
         "item": {"id": line.item.id},
         "quantity": line.quantity,
         "unit_amount": line.item.unit_amount,
-        "totals": _line_totals(cost),
+        "totals": _line_totals(cost.base, cost.discount, cost.tax),
     }
     if line.known:
-        body.update(_static(line.item))
+        body.update(_described(*_DESCRIPTION(line.item)))
         body.update(_availability(line, shop))
     else:
         body.update(name=line.item.title, availability_status="out_of_stock")
@@ -111,27 +121,58 @@ def _line(index: int, line: Goods, cost: LinePrice, price: Price, shop: Shop) ->
     return body
 
 
-def _static(item: Item) -> Json:
+_DESCRIPTION = attrgetter(
+    "id",
+    "product_id",
+    "title",
+    "variant_title",
+    "description",
+    "images",
+    "disclosures",
+    "category",
+    "tags",
+    "weight_grams",
+    "options",
+    "max_quantity_per_order",
+)
+"""What ``_described`` takes of an item: all but its price and stock, which seldom stay the same for long."""
+
+
+@lru_cache(maxsize=4096)
+def _described(
+    variant_id: str,
+    product_id: str,
+    title: str,
+    variant_title: str,
+    description: str,
+    images: tuple[str, ...],
+    disclosures: tuple[str, ...],
+    category: str,
+    tags: tuple[str, ...],
+    weight_grams: int,
+    options: tuple[Option, ...],
+    max_quantity_per_order: int | None,
+) -> Json:
     """What a line says about its item, whatever the session."""
-    body: Json = {"name": item.title, "variant_id": item.id, "product_id": item.product_id}
-    if item.variant_title and item.variant_title != item.title:
-        body["name"] = f"{item.title} ({item.variant_title})"
-    if item.description:
-        body["description"] = item.description
-    if images := _uris(item.images):
-        body["images"] = images
-    if item.disclosures:
-        body["disclosures"] = [_disclosure(text) for text in item.disclosures]
-    if item.category:
-        body["category"] = item.category
-    if item.tags:
-        body["tags"] = list(item.tags)
-    if item.weight_grams:
-        body["weight"] = {"value": item.weight_grams, "unit": "g"}
-    if item.options:
-        body["variant_options"] = [{"name": option.name, "value": option.value} for option in item.options]
-    if item.max_quantity_per_order is not None:
-        body["max_quantity_per_order"] = item.max_quantity_per_order
+    body: Json = {"name": title, "variant_id": variant_id, "product_id": product_id}
+    if variant_title and variant_title != title:
+        body["name"] = f"{title} ({variant_title})"
+    if description:
+        body["description"] = description
+    if uris := _uris(images):
+        body["images"] = uris
+    if disclosures:
+        body["disclosures"] = [_disclosure(text) for text in disclosures]
+    if category:
+        body["category"] = category
+    if tags:
+        body["tags"] = list(tags)
+    if weight_grams:
+        body["weight"] = WeightInfo(value=weight_grams, unit="g")
+    if options:
+        body["variant_options"] = [VariantOption(name=chosen.name, value=chosen.value) for chosen in options]
+    if max_quantity_per_order is not None:
+        body["max_quantity_per_order"] = max_quantity_per_order
     return body
 
 
@@ -146,17 +187,16 @@ def _availability(line: Goods, shop: Shop) -> Json:
 
 
 @lru_cache(maxsize=1024)
-def _disclosure(text: str) -> Json:
+def _disclosure(text: str) -> Disclosure:
     """A legal text. One with raw HTML may not travel as Markdown, so it is shown as it is written (MD-02, MD-03)."""
-    kind = "plain" if contains_raw_html(text) else "markdown"
-    return {"type": "disclaimer", "content_type": kind, "content": text}
+    kind: Literal["plain", "markdown"] = "plain" if contains_raw_html(text) else "markdown"
+    return Disclosure(type="disclaimer", content_type=kind, content=text)
 
 
 _URI: TypeAdapter[str] = TypeAdapter(Uri)
 
 
-@lru_cache(maxsize=4096)
-def _uris(texts: tuple[str, ...]) -> list[str]:
+def _uris(texts: Iterable[str]) -> list[str]:
     """Those of ``texts`` that are absolute URIs: a catalog's relative image paths mean nothing to an agent."""
     found = []
     for text in texts:
@@ -170,14 +210,20 @@ def _uris(texts: tuple[str, ...]) -> list[str]:
 # --- totals ---------------------------------------------------------------------------------------------------------
 
 
-def _line_totals(cost: LinePrice) -> list[Json]:
-    totals = [_total("items_base_amount", "Base amount", cost.base)]
-    if cost.discount:
-        totals.append(_total("items_discount", "Discount", cost.discount))
-    totals.append(_total("subtotal", "Subtotal", cost.subtotal))
-    totals.append(_total("tax", "Tax", cost.tax))
-    totals.append(_total("total", "Total", cost.total))
-    return totals
+_TOTALS: TypeAdapter[list[Total]] = TypeAdapter(list[Total])
+
+
+@lru_cache(maxsize=4096)
+def _line_totals(base: int, discount: int, tax: int) -> list[Total]:
+    """The totals of a line; the same few items in the same few quantities are in most sessions."""
+    subtotal = base - discount
+    totals = [_total("items_base_amount", "Base amount", base)]
+    if discount:
+        totals.append(_total("items_discount", "Discount", discount))
+    totals.append(_total("subtotal", "Subtotal", subtotal))
+    totals.append(_total("tax", "Tax", tax))
+    totals.append(_total("total", "Total", subtotal + tax))
+    return _TOTALS.validate_python(totals)
 
 
 def _totals(price: Price, shop: Shop) -> list[Json]:
@@ -308,7 +354,7 @@ def thaw(session: Session, frozen: str) -> CheckoutSession:
 
 def bring_up(agreed: CheckoutSession, session: Session) -> CheckoutSession:
     """``agreed``, what was shown when payment began, with the status and the order that ``session`` has by now."""
-    update: Json = {"status": session.status.value, "updated_at": rfc3339(session.updated_at)}
+    update: Json = {"status": session.status.value, "updated_at": _time(session.updated_at)}
     if session.order is not None:
         update["order"] = session.order
     return agreed.model_copy(update=update)

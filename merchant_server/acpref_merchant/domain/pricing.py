@@ -16,20 +16,19 @@ amounts are minor units, none is negative (CHK-TOT-03, DISC-13, DISC-14).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from decimal import Decimal
+from typing import NamedTuple
 
 from acpref_merchant.domain import discounts
 from acpref_merchant.domain.discounts import Applied, Rejected
 from acpref_merchant.domain.fulfillment import Goods, Offer, choose, cost, offers
-from acpref_merchant.domain.shop import PickupPlace, Shop, TaxRule
+from acpref_merchant.domain.shop import PickupPlace, Shop
 from acpref_merchant.domain.taxes import Destination, Tax, rules_at, tax_line
 from acpref_protocol.models import Buyer, SelectedFulfillmentOption
 from acpref_protocol.money import allocate
 
 
-@dataclass(frozen=True, slots=True)
-class LinePrice:
+class LinePrice(NamedTuple):
     """What one line costs. ``fulfillment`` and ``order_discount`` are its shares of the session's amounts."""
 
     base: int
@@ -46,7 +45,7 @@ class LinePrice:
     @property
     def tax(self) -> int:
         """Tax that comes on top of the price."""
-        return sum(tax.amount for tax in self.taxes if not tax.inclusive)
+        return sum([tax.amount for tax in self.taxes if not tax.inclusive])
 
     @property
     def total(self) -> int:
@@ -54,8 +53,7 @@ class LinePrice:
         return self.subtotal + self.tax
 
 
-@dataclass(frozen=True, slots=True)
-class Price:
+class Price(NamedTuple):
     """What the session costs and why.
 
     ``offers`` are the fulfillment options with the cost of each in ``costs``; ``selected`` are the choices that
@@ -122,25 +120,20 @@ def price(
 
     chosen, selected = choose(offers(shop, goods), goods, wanted)
     costs = [cost(offer, goods, base - item_discount) for offer in chosen]
+    taken = [(offer, amount) for offer, amount in zip(chosen, costs, strict=True) if offer.covers]
     paid = [b - d - o for b, d, o in zip(bases, item_discounts, order_discounts, strict=True)]
-    shares = _shares_of_fulfillment(chosen, costs, paid)
+    shares = _shares_of_fulfillment(taken, paid)
 
-    places = _tax_destinations(shop, goods, chosen)
-    known_rules: dict[Destination, list[TaxRule]] = {}
+    places = _tax_destinations(shop, goods, taken)
+    rules = {place: rules_at(shop.taxes, place) for place in set(places) if place is not None}
     lines = []
-    for i, line in enumerate(goods):
-        place = places[i]
-        taxes: tuple[Tax, ...] = ()
+    for i, place in enumerate(places):
+        taxes: list[Tax] = []
         if place is not None:
-            rules = known_rules.get(place)
-            if rules is None:
-                rules = known_rules[place] = rules_at(shop.taxes, place)
-            if rules:
-                taxes = tuple(tax_line(shop.taxes, rules, line.item.tax_class, paid[i], shares[i]))
-        lines.append(LinePrice(bases[i], item_discounts[i], order_discounts[i], shares[i], taxes))
-    every_tax = [tax for line in lines for tax in line.taxes]
-    added = _by_jurisdiction(tax for tax in every_tax if not tax.inclusive)
-    covering = [i for i, offer in enumerate(chosen) if offer.covers]
+            taxes = tax_line(shop.taxes, rules[place], items[i].tax_class, paid[i], shares[i])
+        lines.append(LinePrice(bases[i], item_discounts[i], order_discounts[i], shares[i], tuple(taxes)))
+    by_jurisdiction = _by_jurisdiction([tax for line in lines for tax in line.taxes])
+    added = tuple([tax for tax in by_jurisdiction if not tax.inclusive])
     return Price(
         lines=tuple(lines),
         offers=tuple(chosen),
@@ -151,11 +144,11 @@ def price(
         base=base,
         item_discount=item_discount,
         discount=sum(order_discounts),
-        fulfillment=sum(costs[i] for i in covering) if covering else None,
-        tax=sum(tax.amount for tax in added),
-        taxable=all(place is not None for place in places),
+        fulfillment=sum([amount for _, amount in taken]) if taken else None,
+        tax=sum([tax.amount for tax in added]),
+        taxable=None not in places,
         added=added,
-        included=_by_jurisdiction(tax for tax in every_tax if tax.inclusive),
+        included=tuple([tax for tax in by_jurisdiction if tax.inclusive]),
     )
 
 
@@ -163,38 +156,41 @@ def _per_line(count: int, shares: Sequence[Sequence[int]]) -> list[int]:
     return [sum(column) for column in zip(*shares, strict=True)] if shares else [0] * count
 
 
-def _shares_of_fulfillment(chosen: Sequence[Offer], costs: Sequence[int], paid: Sequence[int]) -> list[int]:
+def _shares_of_fulfillment(taken: Sequence[tuple[Offer, int]], paid: Sequence[int]) -> list[int]:
     """The cost of each option spread over the lines that it covers, in proportion to their price."""
     shares = [0] * len(paid)
-    for offer, amount in zip(chosen, costs, strict=True):
-        if amount and offer.covers:
+    for offer, amount in taken:
+        if amount:
             for i, share in zip(offer.covers, allocate(amount, [paid[i] for i in offer.covers]), strict=True):
                 shares[i] = share
     return shares
 
 
 def _tax_destinations(
-    shop: Shop, goods: Sequence[Goods], chosen: Sequence[Offer]
+    shop: Shop, goods: Sequence[Goods], taken: Sequence[tuple[Offer, int]]
 ) -> list[Destination | None]:
     """Where each line is taxed: where it is handed over, or else where it is sent.
 
     Downloads for a buyer whose address is unknown are taxed as in the shop's own country.
     """
     places = [line.destination for line in goods]
-    for offer in chosen:
-        for i in offer.covers:
-            if isinstance(offer.source, PickupPlace):
-                place = offer.source.place
-                places[i] = Destination.of(place.country, place.state, place.postal_code)
-            elif offer.source is None and places[i] is None:
-                places[i] = Destination(shop.country)
+    for offer, _ in taken:
+        if type(offer.source) is PickupPlace:
+            place = offer.source.place
+            here = Destination.of(place.country, place.state, place.postal_code)
+            for i in offer.covers:
+                places[i] = here
+        elif offer.source is None:
+            for i in offer.covers:
+                if places[i] is None:
+                    places[i] = Destination(shop.country)
     return places
 
 
-def _by_jurisdiction(taxes: Iterable[Tax]) -> tuple[Tax, ...]:
+def _by_jurisdiction(taxes: Iterable[Tax]) -> list[Tax]:
     """``taxes`` of all lines added up per jurisdiction and rate, in the order of the tax table."""
     sums: dict[tuple[str, Decimal, bool], int] = {}
     for tax in taxes:
         key = (tax.jurisdiction, tax.rate, tax.inclusive)
         sums[key] = sums.get(key, 0) + tax.amount
-    return tuple(Tax(name, rate, amount, inclusive) for (name, rate, inclusive), amount in sums.items())
+    return [Tax(name, rate, amount, inclusive) for (name, rate, inclusive), amount in sums.items()]

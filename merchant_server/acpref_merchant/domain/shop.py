@@ -94,13 +94,44 @@ class Taxes(_Frozen):
     rules: tuple[TaxRule, ...] = ()
     exempt_classes: tuple[str, ...] = ("exempt",)
 
+    def rules_in(self, country: str, state: str) -> tuple[TaxRule, ...]:
+        """The rules for addresses in ``state`` of ``country``, both in capitals, whatever their postal codes."""
+        table = self._by_state
+        return table.get((country, state)) or table.get((country, None), ())
 
-class ShippingRate(_Frozen):
-    """A way of shipping: where to, what it costs and how long it takes (calendar days from now)."""
+    @cached_property
+    def _by_state(self) -> dict[tuple[str, str | None], tuple[TaxRule, ...]]:
+        """The rules by country and state, in their order; under the state ``None`` for states that none names."""
+        places = {
+            (rule.country, state)
+            for rule in self.rules
+            for state in (None, rule.state and rule.state.upper())
+        }
+        return {
+            (country, state): tuple(
+                rule
+                for rule in self.rules
+                if rule.country == country and (rule.state is None or rule.state.upper() == state)
+            )
+            for country, state in places
+        }
+
+
+class _Way(_Frozen):
+    """What every way of reaching the buyer has. The id is the fulfillment option's, unique in the shop."""
 
     id: str
     title: str
     description: str = ""
+
+    # Ways are keys of caches. To hash every member, as pydantic would, takes longer than what the caches save.
+    def __hash__(self) -> int:
+        return hash(self.id)
+
+
+class ShippingRate(_Way):
+    """A way of shipping: where to, what it costs and how long it takes (calendar days from now)."""
+
     carrier: str | None = None
     countries: tuple[str, ...] = Field(min_length=1)
     states: tuple[str, ...] | None = None
@@ -111,12 +142,9 @@ class ShippingRate(_Frozen):
     max_days: int = Field(ge=0)
 
 
-class PickupPlace(_Frozen):
+class PickupPlace(_Way):
     """A place where the buyer collects the goods."""
 
-    id: str
-    title: str
-    description: str = ""
     pickup_type: Literal["in_store", "curbside", "locker"] = "in_store"
     place: Place
     phone: str | None = None
@@ -126,12 +154,9 @@ class PickupPlace(_Frozen):
     amount: int = Field(default=0, ge=0)
 
 
-class LocalDelivery(_Frozen):
+class LocalDelivery(_Way):
     """Delivery by the merchant's own courier to addresses whose postal code has one of the prefixes."""
 
-    id: str
-    title: str
-    description: str = ""
     country: str = Field(pattern=r"^[A-Z]{2}$")
     postal_prefixes: tuple[str, ...] = Field(min_length=1)
     center_postal_code: str
@@ -141,6 +166,10 @@ class LocalDelivery(_Frozen):
     window_hours: int = Field(default=4, ge=1)
 
 
+Source = ShippingRate | PickupPlace | LocalDelivery | None
+"""What a way is configured by; ``None`` is the download of digital goods."""
+
+
 class Fulfillment(_Frozen):
     """Every way in which orders reach the buyer; an empty list switches the way off."""
 
@@ -148,6 +177,21 @@ class Fulfillment(_Frozen):
     pickup: tuple[PickupPlace, ...] = ()
     local_delivery: tuple[LocalDelivery, ...] = ()
     digital_title: str = "Instant download"
+
+    @cached_property
+    def ways(self) -> tuple[tuple[FulfillmentType, str, Source], ...]:
+        """Type, option id and configuration of every way, in the order in which agents are shown them."""
+        return (
+            *(("shipping", rate.id, rate) for rate in self.shipping),
+            *(("pickup", place.id, place) for place in self.pickup),
+            *(("local_delivery", delivery.id, delivery) for delivery in self.local_delivery),
+            ("digital", DIGITAL_OPTION_ID, None),
+        )
+
+    @cached_property
+    def to_addresses(self) -> frozenset[FulfillmentType]:
+        """The types of those ways that bring goods to an address."""
+        return frozenset(kind for kind, _, _ in self.ways if kind in ("shipping", "local_delivery"))
 
 
 class Discount(_Frozen):
@@ -254,6 +298,10 @@ class Shop(_Frozen):
     )
     metadata: dict[str, Any] = Field(default_factory=dict)
 
+    # A key of caches that seldom hold a second shop.
+    def __hash__(self) -> int:
+        return hash(self.merchant_id)
+
     @model_validator(mode="after")
     def _names_are_unambiguous(self) -> Self:
         ways = self.fulfillment
@@ -297,6 +345,7 @@ __all__ = [
     "ShippingRate",
     "Shop",
     "ShopLink",
+    "Source",
     "Support",
     "TaxRule",
     "Taxes",

@@ -51,11 +51,11 @@ class Wire:
 
     def session(self, view: CheckoutSession) -> bytes:
         """The body that shows ``view`` (CHK-STA-01). Absent members are left out, never null."""
-        return view.model_dump_json(exclude_none=True).encode()
+        return view.to_json()
 
     def order(self, order: Order) -> bytes:
         """The body that shows ``order``."""
-        return order.model_dump_json(exclude_none=True).encode()
+        return order.to_json()
 
 
 WIRE: dict[str, Wire] = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from acpref_protocol.base import DateTime, Email, Inline, Model, OpenModel, Opt, number
 from acpref_protocol.models.common import Address, Total
@@ -140,6 +140,7 @@ FulfillmentOption = Annotated[
     | FulfillmentOptionPickup
     | FulfillmentOptionLocalDelivery,
     Field(discriminator="type"),
+    SerializeAsAny(),
 ]
 """Any option, told apart by ``type``."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, SerializeAsAny
 
 from acpref_protocol.base import Model, Opt
 
@@ -107,5 +107,7 @@ class MessageError(Model):
     """Text for the buyer."""
 
 
-Message = Annotated[MessageInfo | MessageWarning | MessageError, Field(discriminator="type")]
+Message = Annotated[
+    MessageInfo | MessageWarning | MessageError, Field(discriminator="type"), SerializeAsAny()
+]
 """Any message, told apart by ``type``."""
