@@ -210,10 +210,7 @@ def world(store: Store, *, captured: bool = True, kind: Literal["shipping", "pic
 
     def fill(tx: Tx) -> None:
         items.replace_all(tx, shelf)
-        sessions.insert(
-            tx, id="cs_1", agent_id="agent", status="completed", data=session.model_dump_json(), created_at=NOW,
-            expires_at=NOW,
-        )  # fmt: skip
+        sessions.insert(tx, session)
         payments.intend(
             tx, id="pay_1", session_id="cs_1", agent_id="agent", amount=TOTAL, currency="usd", token="vt",
             provider="books", lease_until=NOW, idempotency_path="/", idempotency_key="k", request="{}", now=NOW,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any
 
@@ -357,7 +358,6 @@ def test_a_cancellation_between_a_capture_and_its_record_refunds_instead(sqlite_
 def test_an_event_body_is_the_type_and_the_order_only(sqlite_store: Store) -> None:
     """WH-06, WH-12."""
     order = world(sqlite_store).order
-    body = order_event_body("order_create", order)
+    body = order_event_body("order_create", order.to_json())
+    assert json.loads(body) == {"type": "order_create", "data": order.to_object()}
     assert body.startswith(b'{"type":"order_create","data":{"type":"order","id":"ord_1",')
-    with pytest.raises(ValueError, match="status"):
-        order_event_body("order_create", order.model_copy(update={"status": None}))

@@ -33,17 +33,12 @@ async def main():
 asyncio.run(main())
 """
 
-# Stops inside a transaction, behind others of the same batch that have done all their work.
+# Stops inside a transaction, behind another one of the same batch that has done all its work.
 MIDWAY = """
 import asyncio, sys, threading
 from acpref_merchant.store import meta, open_store
 
 store = open_store(sys.argv[1], pool_size=4)
-begun, go_on = threading.Event(), threading.Event()
-
-def hold(tx):
-    begun.set()
-    go_on.wait()
 
 def stop(tx):
     meta.put(tx, "half", "1")
@@ -52,12 +47,7 @@ def stop(tx):
 
 async def main():
     await store.run(lambda tx: meta.put(tx, "committed", "1"))
-    first = asyncio.ensure_future(store.run(hold))
-    await asyncio.to_thread(begun.wait)
-    rest = [asyncio.ensure_future(store.run(work)) for work in (lambda tx: meta.put(tx, "same batch", "1"), stop)]
-    await asyncio.sleep(0)
-    go_on.set()
-    await asyncio.gather(first, *rest)
+    await asyncio.gather(store.run(lambda tx: meta.put(tx, "same batch", "1")), store.run(stop))
 
 asyncio.run(main())
 """

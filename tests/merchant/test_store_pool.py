@@ -35,11 +35,35 @@ def test_a_deadlock_is_run_again(postgres_store: Store) -> None:
     barrier = threading.Barrier(2)
     runs = {"ab": 0, "ba": 0}
 
+    def cross(first: str, second: str) -> None:
+        def work(tx: Tx) -> None:
+            runs[first + second] += 1
+            meta.put(tx, first, first + second)
+            if runs[first + second] == 1:
+                barrier.wait(10)
+            meta.put(tx, second, first + second)
+
+        postgres_store.run_sync(work)
+
+    threads = [threading.Thread(target=cross, args=rows) for rows in ("ab", "ba")]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(20)
+    assert sorted(runs.values()) == [1, 2]
+    found = postgres_store.read_sync(lambda tx: (meta.get(tx, "a"), meta.get(tx, "b")))
+    assert found[0] == found[1]
+
+
+def test_a_deadlock_within_one_event_loop_is_run_again_as_well(postgres_store: Store) -> None:
+    postgres_store.run_sync(lambda tx: (meta.put(tx, "a", "0"), meta.put(tx, "b", "0")))
+    met: list[str] = []
+
     def cross(first: str, second: str, tx: Tx) -> None:
-        runs[first + second] += 1
         meta.put(tx, first, first + second)
-        if runs[first + second] == 1:
-            barrier.wait(10)
+        met.append(first)
+        while len(met) < 2:  # each statement gives the other transaction a turn
+            meta.get(tx, "nothing")
         meta.put(tx, second, first + second)
 
     async def scenario() -> None:
@@ -49,9 +73,39 @@ def test_a_deadlock_is_run_again(postgres_store: Store) -> None:
         )
 
     asyncio.run(scenario())
-    assert sorted(runs.values()) == [1, 2]
+    assert len(met) == 3
     found = postgres_store.read_sync(lambda tx: (meta.get(tx, "a"), meta.get(tx, "b")))
     assert found[0] == found[1]
+
+
+def test_a_connection_lost_in_the_event_loop_is_replaced_and_the_transaction_run_again(
+    postgres_store: Store, postgres_store_url: str
+) -> None:
+    runs = 0
+
+    def work(tx: Tx) -> None:
+        nonlocal runs
+        runs += 1
+        meta.put(tx, f"run{runs}", "1")
+        if runs == 1:
+            _terminate_others(postgres_store_url)
+        meta.put(tx, "done", "1")
+
+    async def scenario() -> list[str | None]:
+        await postgres_store.run(work)
+        return await postgres_store.read(lambda tx: [meta.get(tx, key) for key in ("run1", "run2", "done")])
+
+    assert asyncio.run(scenario()) == [None, "1", "1"]
+
+
+def test_a_statement_larger_than_the_sockets_buffers_is_sent_piece_by_piece(postgres_store: Store) -> None:
+    large = "x" * 20_000_000
+
+    async def scenario() -> str | None:
+        await postgres_store.run(lambda tx: meta.put(tx, "large", large))
+        return await postgres_store.read(lambda tx: meta.get(tx, "large"))
+
+    assert asyncio.run(scenario()) == large
 
 
 def test_idle_connections_that_the_server_closed_are_replaced(

@@ -26,28 +26,7 @@ def _session(quantity: int = 1) -> Session:
 
 
 def _insert(tx: Tx) -> None:
-    session = _session()
-    sessions.insert(
-        tx,
-        id=session.id,
-        agent_id=session.agent_id,
-        status=session.status,
-        data=session.model_dump_json(exclude_none=True),
-        created_at=session.created_at,
-        expires_at=session.expires_at,
-    )
-
-
-def _save(tx: Tx, session: Session, expected_version: int) -> int:
-    return sessions.save(
-        tx,
-        session.id,
-        status=session.status,
-        data=session.model_dump_json(exclude_none=True),
-        updated_at=1500,
-        expires_at=session.expires_at,
-        expected_version=expected_version,
-    )
+    sessions.insert(tx, _session())
 
 
 def test_a_session_comes_back_as_it_was_stored(store: Store) -> None:
@@ -76,10 +55,22 @@ def test_an_id_is_taken_once(store: Store) -> None:
 
 def test_saving_over_another_version_changes_nothing(store: Store) -> None:
     store.run_sync(_insert)
-    assert store.run_sync(lambda tx: _save(tx, _session(2), 1)) == 2
+    first = sessions.Stored(_session(), 1)
+    second = store.run_sync(lambda tx: sessions.save(tx, first, _session(2)))
+    assert second == sessions.Stored(_session(2), 2)
     with pytest.raises(StaleVersion):
-        store.run_sync(lambda tx: _save(tx, _session(3), 1))
-    assert store.read_sync(lambda tx: sessions.load(tx, "cs_1")) == sessions.Stored(_session(2), 2)
+        store.run_sync(lambda tx: sessions.save(tx, first, _session(3)))
+    assert store.read_sync(lambda tx: sessions.load(tx, "cs_1")) == second
+
+
+def test_what_was_agreed_on_is_kept_and_given_up_again(store: Store) -> None:
+    store.run_sync(_insert)
+    agreed = _session().model_copy(update={"frozen_view": '{"status": "ready"}'})
+    stored = sessions.Stored(_session(), 1)
+    for session in (agreed, agreed.model_copy(update={"shown_total": 5}), _session()):
+        stored = store.run_sync(lambda tx: sessions.save(tx, stored, session))  # noqa: B023 - run at once
+        assert stored.session == session
+        assert store.read_sync(lambda tx: sessions.load(tx, "cs_1")) == stored
 
 
 def test_concurrent_changes_of_a_session_loaded_for_update_are_all_applied(store: Store) -> None:
@@ -88,7 +79,7 @@ def test_concurrent_changes_of_a_session_loaded_for_update_are_all_applied(store
     def add_one(tx: Tx) -> None:
         stored = sessions.load(tx, "cs_1", for_update=True)
         assert stored is not None
-        _save(tx, _session(stored.session.lines[0].quantity + 1), stored.version)
+        sessions.save(tx, stored, _session(stored.session.lines[0].quantity + 1))
 
     async def scenario() -> None:
         await asyncio.gather(*(store.run(add_one) for _ in range(30)))

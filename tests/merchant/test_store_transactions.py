@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -120,23 +122,44 @@ def test_a_read_sees_one_state_from_beginning_to_end(store: Store) -> None:
     assert _get(store, "a") == "new"
 
 
-def test_the_work_of_a_cancelled_caller_is_done_all_the_same(store_url: str) -> None:
-    store = open_store(store_url, pool_size=1)
-    begun, go_on = threading.Event(), threading.Event()
+@contextmanager
+def _another_writer(url: str) -> Iterator[Callable[[], None]]:
+    """Another process's transaction, which has written ``slow`` and holds up whoever writes it too.
 
-    def slow(tx: Tx) -> None:
+    Yields a function that lets it end; it ends with the block in any case.
+    """
+    store, begun, go_on = open_store(url), threading.Event(), threading.Event()
+
+    def hold(tx: Tx) -> None:
+        meta.put(tx, "slow", "other")
         begun.set()
         assert go_on.wait(10)
-        meta.put(tx, "slow", "done")
+
+    thread = threading.Thread(target=store.run_sync, args=(hold,))
+    thread.start()
+    try:
+        assert begun.wait(10)
+        yield go_on.set
+    finally:
+        go_on.set()
+        thread.join()
+        store.close()
+
+
+def test_the_work_of_a_cancelled_caller_is_done_all_the_same(store_url: str) -> None:
+    store = open_store(store_url, pool_size=1)
 
     async def scenario() -> None:
-        tasks = [asyncio.ensure_future(store.run(slow))]
-        await asyncio.to_thread(begun.wait, 10)
-        tasks.append(asyncio.ensure_future(store.run(lambda tx: meta.put(tx, "queued", "done"))))
-        await asyncio.sleep(0)
-        for task in tasks:
-            task.cancel()
-        go_on.set()
+        await store.run(lambda tx: None)
+        with _another_writer(store_url) as let_it_end:
+            tasks = [
+                asyncio.ensure_future(store.run(lambda tx, key=key: meta.put(tx, key, "done")))  # type: ignore[misc]
+                for key in ("slow", "queued")
+            ]
+            await asyncio.sleep(0)
+            for task in tasks:
+                task.cancel()
+            let_it_end()
         results = await asyncio.gather(*tasks, return_exceptions=True)
         assert all(isinstance(result, asyncio.CancelledError) for result in results)
         await store.run(lambda tx: None)
@@ -152,24 +175,22 @@ def test_closing_finishes_what_is_queued_and_refuses_what_comes_after(store_url:
     store = open_store(store_url, pool_size=1)
 
     async def scenario() -> None:
-        begun, go_on = threading.Event(), threading.Event()
-
-        def hold(tx: Tx) -> None:
-            begun.set()
-            assert go_on.wait(10)
-
-        first = asyncio.ensure_future(store.run(hold))
-        await asyncio.to_thread(begun.wait, 10)
-        queued = [
-            asyncio.ensure_future(store.run(lambda tx, n=n: meta.put(tx, str(n), "1")))  # type: ignore[misc]
-            for n in range(100)
-        ]
-        await asyncio.sleep(0)
-        closing = asyncio.ensure_future(store.aclose())
-        go_on.set()
-        await asyncio.gather(first, closing, *queued)
+        await store.run(lambda tx: None)
+        with _another_writer(store_url) as let_it_end:
+            queued = [
+                asyncio.ensure_future(store.run(lambda tx, key=key: meta.put(tx, key, "1")))  # type: ignore[misc]
+                for key in ("slow", *map(str, range(100)))
+            ]
+            await asyncio.sleep(0)
+            closing = asyncio.ensure_future(store.aclose())
+            let_it_end()
+            await asyncio.gather(closing, *queued)
         with pytest.raises(StoreClosed):
             await store.run(lambda tx: None)
+        with pytest.raises(StoreClosed):
+            await store.read(lambda tx: None)
+        with pytest.raises(StoreClosed):
+            store.run_sync(lambda tx: None)
         with pytest.raises(StoreClosed):
             store.read_sync(lambda tx: None)
         await store.aclose()
@@ -180,23 +201,72 @@ def test_closing_finishes_what_is_queued_and_refuses_what_comes_after(store_url:
     again.close()
 
 
-def test_a_caller_whose_event_loop_is_gone_stops_nobody_else(store: Store) -> None:
-    begun, go_on = threading.Event(), threading.Event()
+def test_a_loop_serves_others_while_a_transaction_waits_for_another_process(
+    store: Store, store_url: str
+) -> None:
+    async def scenario() -> None:
+        with _another_writer(store_url) as let_it_end:
+            waiting = asyncio.ensure_future(store.run(lambda tx: meta.put(tx, "slow", "1")))
+            for _ in range(20):
+                assert await store.read(lambda tx: meta.get(tx, "slow")) is None
+            assert not waiting.done()
+            let_it_end()
+            await waiting
 
-    def slow(tx: Tx) -> None:
-        begun.set()
-        assert go_on.wait(10)
-        meta.put(tx, "slow", "done")
+    asyncio.run(scenario())
+    assert _get(store, "slow") == "1"
 
+
+def test_a_caller_whose_event_loop_is_gone_stops_nobody_else(store: Store, store_url: str) -> None:
     loop = asyncio.new_event_loop()
-    task = loop.create_task(store.run(slow))
-    loop.run_until_complete(asyncio.to_thread(begun.wait, 10))
-    task.cancel()
-    with pytest.raises(asyncio.CancelledError):
-        loop.run_until_complete(task)
-    loop.close()
-    go_on.set()
-    assert store.run_sync(lambda tx: "alive") == "alive"
+    loop.run_until_complete(store.run(lambda tx: None))
+    with _another_writer(store_url):
+        task = loop.create_task(store.run(lambda tx: meta.put(tx, "slow", "done")))
+        loop.run_until_complete(asyncio.sleep(0))
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            loop.run_until_complete(task)
+        loop.close()
+    asyncio.run(_put(store, "slow", "alive"))
+    assert _get(store, "slow") == "alive"
+
+
+async def _put(store: Store, key: str, value: str) -> None:
+    await store.run(lambda tx: meta.put(tx, key, value))
+
+
+def test_a_failure_that_a_function_keeps_to_itself_is_no_success(store: Store) -> None:
+    def swallow(tx: Tx) -> str:
+        meta.put(tx, "before", "1")
+        _order(tx, "1")
+        with suppress(ConstraintViolation):
+            _order(tx, "2")
+            meta.get(tx, "before")  # at the latest here the failure of the statement before shows
+        return "fine"
+
+    async def scenario() -> None:
+        with pytest.raises(TransactionOver):
+            await store.run(swallow)
+
+    asyncio.run(scenario())
+    with pytest.raises(TransactionOver):
+        store.run_sync(swallow)
+    assert _get(store, "before") is None
+
+
+def test_a_constraint_that_only_the_end_of_a_transaction_breaks_is_typed_as_well(store: Store) -> None:
+    def twice(tx: Tx) -> None:
+        _order(tx, "1")
+        _order(tx, "2")
+
+    async def scenario() -> None:
+        with pytest.raises(ConstraintViolation):
+            await store.run(twice)
+        await store.run(lambda tx: meta.put(tx, "next", "1"))
+
+    asyncio.run(scenario())
+    assert store.read_sync(lambda tx: orders.of_session(tx, "cs_1")) is None
+    assert _get(store, "next") == "1"
 
 
 def test_stop_iteration_reaches_the_caller_as_an_error(store: Store) -> None:

@@ -99,8 +99,13 @@ def once(tx: Tx, merchant: Merchant, call: Call, now: int, act: Callable[[], Rep
     return reply
 
 
-def claim_key(tx: Tx, merchant: Merchant, call: Call, now: int, lease_until: int) -> idempotency.Claim:
-    """Take the call's key, or learn what became of the request that has it (IDEM-04, IDEM-20)."""
+def claim_key(
+    tx: Tx, merchant: Merchant, call: Call, now: int, lease_until: int, resource_id: str | None = None
+) -> idempotency.Claim:
+    """Take the call's key, or learn what became of the request that has it (IDEM-04, IDEM-20).
+
+    ``resource_id`` names what a request of several transactions begins, for whoever has to resume it.
+    """
     return idempotency.claim(
         tx,
         agent_id=call.agent.id,
@@ -110,6 +115,7 @@ def claim_key(tx: Tx, merchant: Merchant, call: Call, now: int, lease_until: int
         now=now,
         lease_until=lease_until,
         expires_at=now + merchant.settings.idempotency_retention_seconds * 1000,
+        resource_id=resource_id,
     )
 
 

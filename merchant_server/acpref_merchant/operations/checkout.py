@@ -13,6 +13,7 @@ from acpref_merchant.store import items as item_rows
 from acpref_merchant.store import orders, sessions
 from acpref_merchant.store.store import Tx
 from acpref_protocol.errors import not_found
+from acpref_protocol.lifecycle import Status
 from acpref_protocol.models import (
     CancelSessionRequest,
     CheckoutSession,
@@ -40,15 +41,7 @@ async def create(merchant: Merchant, call: Call, request: CheckoutSessionCreateR
                 now=now,
             )
             session, view = shown(session, _present(tx, merchant, session, items, now))
-            sessions.insert(
-                tx,
-                id=session.id,
-                agent_id=session.agent_id,
-                status=session.status,
-                data=session.model_dump_json(exclude_none=True),
-                created_at=now,
-                expires_at=session.expires_at,
-            )
+            sessions.insert(tx, session)
             return Reply(201, call.render.session(view))
 
         return once(tx, merchant, call, now, act)
@@ -82,7 +75,7 @@ async def update(
                 now=now,
             )
             session, view = shown(session, _present(tx, merchant, session, items, now))
-            save(tx, stored, session, now)
+            sessions.save(tx, stored, session)
             return Reply(200, call.render.session(view))
 
         return once(tx, merchant, call, now, act)
@@ -105,8 +98,8 @@ async def cancel(
             if request is not None:
                 session = session.model_copy(update={"intent_trace": request.intent_trace})
             view = _present(tx, merchant, session, items, now)
-            session = session.model_copy(update={"frozen_view": view.model_dump_json(exclude_none=True)})
-            save(tx, stored, session, now)
+            session = session.model_copy(update={"frozen_view": checkout.freeze(view)})
+            sessions.save(tx, stored, session)
             return Reply(200, call.render.session(view))
 
         return once(tx, merchant, call, now, act)
@@ -123,8 +116,8 @@ async def get(merchant: Merchant, agent: Agent, session_id: str, render: Rendere
     def read(tx: Tx) -> tuple[CheckoutSession, bool]:
         now = merchant.clock()
         stored = load(tx, session_id, agent)
-        if stored.session.order is not None:
-            session = _with_present_order(tx, stored.session)
+        if stored.session.status is Status.COMPLETED:
+            session = with_order(tx, stored.session)
             return checkout.present(session, merchant.shop, {}, now), False
         items = item_rows.load(tx, checkout.item_ids(stored.session))
         view = _present(tx, merchant, stored.session, items, now)
@@ -142,7 +135,7 @@ def _show_again(tx: Tx, merchant: Merchant, agent: Agent, session_id: str) -> Ch
     stored = load(tx, session_id, agent, for_update=True)
     items = item_rows.load(tx, checkout.item_ids(stored.session))
     session, view = shown(stored.session, _present(tx, merchant, stored.session, items, now))
-    save(tx, stored, session, now)
+    sessions.save(tx, stored, session)
     return view
 
 
@@ -152,11 +145,12 @@ def _present(
     return checkout.present(session, merchant.shop, items, now, redeemed=redeemed(tx, merchant))
 
 
-def _with_present_order(tx: Tx, session: Session) -> Session:
-    """A completed session with its order as it stands now, not as it was on the day of the purchase."""
+def with_order(tx: Tx, session: Session) -> Session:
+    """``session`` with its order, if it has become one, as it stands now: not as on the day of the purchase."""
     row = orders.of_session(tx, session.id)
-    order = session.order if row is None else Order.model_validate_json(row.data)
-    return session.model_copy(update={"order": order})
+    return (
+        session if row is None else session.model_copy(update={"order": Order.model_validate_json(row.data)})
+    )
 
 
 def load(tx: Tx, session_id: str, agent: Agent, *, for_update: bool = False) -> sessions.Stored:
@@ -165,19 +159,6 @@ def load(tx: Tx, session_id: str, agent: Agent, *, for_update: bool = False) -> 
     if stored is None:
         raise not_found("checkout session")
     return stored
-
-
-def save(tx: Tx, stored: sessions.Stored, session: Session, now: int) -> None:
-    """Write ``session`` over the version that was loaded."""
-    sessions.save(
-        tx,
-        session.id,
-        status=session.status,
-        data=session.model_dump_json(exclude_none=True),
-        updated_at=now,
-        expires_at=session.expires_at,
-        expected_version=stored.version,
-    )
 
 
 def shown(session: Session, view: CheckoutSession) -> tuple[Session, CheckoutSession]:

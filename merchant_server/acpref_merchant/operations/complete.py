@@ -14,6 +14,7 @@ order.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -21,6 +22,7 @@ from pydantic import BaseModel, ConfigDict
 
 from acpref_merchant.agents import Agent
 from acpref_merchant.domain import checkout
+from acpref_merchant.domain.item import Item
 from acpref_merchant.domain.orders import new_order
 from acpref_merchant.domain.session import Session
 from acpref_merchant.operations.call import (
@@ -33,10 +35,10 @@ from acpref_merchant.operations.call import (
     refusal,
     settled,
 )
-from acpref_merchant.operations.checkout import load, save, shown
+from acpref_merchant.operations.checkout import load, shown, with_order
 from acpref_merchant.operations.order_payments import begin_due_capture, order_event_body
 from acpref_merchant.payments.port import Authorized, ChargeRequest, Declined, ProviderUnavailable
-from acpref_merchant.store import discount_uses, idempotency, orders, outbox, payments
+from acpref_merchant.store import discount_uses, idempotency, orders, outbox, payments, sessions
 from acpref_merchant.store import items as item_rows
 from acpref_merchant.store.store import Tx
 from acpref_protocol.errors import ProtocolError, idempotency_in_flight, service_unavailable
@@ -60,11 +62,20 @@ class Purchase(BaseModel):
 
 
 @dataclass(frozen=True, slots=True)
+class Purchased:
+    """What is being bought, as the process that has just begun the completion knows it without looking again."""
+
+    stored: sessions.Stored
+    agreed: CheckoutSession
+    items: Mapping[str, Item]
+
+
+@dataclass(frozen=True, slots=True)
 class Begun:
-    """A payment to pursue, and what is being bought where this process has just put it together."""
+    """A payment to pursue, and what it is for where this process has put that together."""
 
     payment: payments.Payment
-    agreed: CheckoutSession | None
+    purchased: Purchased | None = None
 
 
 async def complete(
@@ -80,15 +91,13 @@ async def complete(
     if isinstance(begun, Reply):
         return begun
     merchant.on_step("after_intent")
-    return await pursue(merchant, begun.payment, begun.agreed)
+    return await pursue(merchant, begun.payment, begun.purchased)
 
 
-async def pursue(
-    merchant: Merchant, payment: payments.Payment, agreed: CheckoutSession | None = None
-) -> Reply:
+async def pursue(merchant: Merchant, payment: payments.Payment, purchased: Purchased | None = None) -> Reply:
     """Steps 2 and 3 for a payment that this process holds the lease of.
 
-    ``agreed`` is the session as it was frozen; without it, it is read from the session once more.
+    Without ``purchased``, what is being bought is read from the session once more.
     """
     purchase = Purchase.model_validate_json(payment.request)
     if payment.amount == 0:
@@ -113,7 +122,7 @@ async def pursue(
             await merchant.store.run(lambda tx: _give_up(tx, merchant, payment))
             raise service_unavailable(RETRY_AFTER_SECONDS) from None
     merchant.on_step("after_authorization")
-    reply = await merchant.store.run(lambda tx: _settle(tx, merchant, payment, purchase, outcome, agreed))
+    reply = await merchant.store.run(lambda tx: _settle(tx, merchant, payment, purchase, outcome, purchased))
     merchant.on_step("after_order")
     if isinstance(outcome, Authorized):
         merchant.deliveries.notify()
@@ -126,19 +135,18 @@ def _intend(
     """Step 1: the payment to pursue, or the answer where there is nothing to pay for."""
     now = merchant.clock()
     lease_until = now + int(merchant.settings.completion_lease_seconds * 1000)
-    claim = claim_key(tx, merchant, call, now, lease_until)
+    payment_id = merchant.new_id("pay")
+    claim = claim_key(tx, merchant, call, now, lease_until, payment_id)
     if (reply := settled(claim, now)) is not None:
         return reply
     if isinstance(claim, idempotency.Resumable) and claim.resource_id is not None:
         payment = payments.take_lease(tx, claim.resource_id, now, lease_until)
         if payment is None:  # the recovery loop was faster and is at it right now
             raise idempotency_in_flight(RETRY_AFTER_SECONDS)
-        return Begun(payment, None)
-    begun = _begin(tx, merchant, call, session_id, request, now, lease_until)
+        return Begun(payment)
+    begun = _begin(tx, merchant, call, session_id, request, payment_id, now, lease_until)
     if isinstance(begun, Reply):
         finish(tx, call, begun)
-        return begun
-    idempotency.attach(tx, agent_id=call.agent.id, path=call.path, key=call.key, resource_id=begun.payment.id)
     return begun
 
 
@@ -148,6 +156,7 @@ def _begin(
     call: Call,
     session_id: str,
     request: CheckoutSessionCompleteRequest,
+    payment_id: str,
     now: int,
     lease_until: int,
 ) -> Reply | Begun:
@@ -169,7 +178,7 @@ def _begin(
         case checkout.NotReady(error=obstacle):
             return refusal(obstacle)
         case checkout.Repriced(session=session, view=view):
-            save(tx, stored, session, now)
+            sessions.save(tx, stored, session)
             return Reply(200, call.render.session(view))
         case checkout.Charge(amount=amount, token=token):
             due: tuple[int, str | None] = (amount, token)
@@ -180,10 +189,10 @@ def _begin(
         items = item_rows.load(tx, checkout.item_ids(stored.session))
         view = checkout.present(stored.session, merchant.shop, items, now, redeemed=redeemed(tx, merchant))
         return Reply(200, call.render.session(view))
-    save(tx, stored, plan.session, now)
+    stored = sessions.save(tx, stored, plan.session)
     payment = payments.intend(
         tx,
-        id=merchant.new_id("pay"),
+        id=payment_id,
         session_id=plan.session.id,
         agent_id=call.agent.id,
         amount=due[0],
@@ -198,7 +207,7 @@ def _begin(
     )
     if payment is None:
         raise RuntimeError("a session that can be completed has a payment already")
-    return Begun(payment, plan.view)
+    return Begun(payment, Purchased(stored, plan.view, items))
 
 
 def _set_aside(tx: Tx, merchant: Merchant, plan: checkout.Charge | checkout.Free) -> bool:
@@ -233,9 +242,12 @@ def _settle(
     payment: payments.Payment,
     purchase: Purchase,
     outcome: Authorized | Declined,
-    agreed: CheckoutSession | None,
+    purchased: Purchased | None,
 ) -> Reply:
-    """Step 3: record the outcome and everything that follows from it, unless another process has done so."""
+    """Step 3: record the outcome and everything that follows from it, unless another process has done so.
+
+    While the payment is intended nobody else changes the session, so this process still knows it as it is.
+    """
     now = merchant.clock()
     call = Call(
         agent=Agent(payment.agent_id),
@@ -244,7 +256,6 @@ def _settle(
         fingerprint="",
         render=merchant.renderers[purchase.version],
     )
-    stored = load(tx, payment.session_id, call.agent, for_update=True)
     if isinstance(outcome, Authorized):
         recorded = payments.record_authorized(
             tx,
@@ -256,9 +267,13 @@ def _settle(
     else:
         recorded = payments.record_declined(tx, payment.id, outcome.code, now)
     if not recorded:  # settled by another process in the meantime: tell what came of it
-        return Reply(200, call.render.session(_view(tx, merchant, stored.session, now)))
+        session = with_order(tx, load(tx, payment.session_id, call.agent).session)
+        return Reply(200, call.render.session(_view(tx, merchant, session, now)))
+    stored = (
+        load(tx, payment.session_id, call.agent, for_update=True) if purchased is None else purchased.stored
+    )
     if isinstance(outcome, Authorized):
-        session, view = _order(tx, merchant, stored.session, agreed, now)
+        session, view = _order(tx, merchant, stored.session, purchased, now)
         if not outcome.captured and session.order is not None:
             begin_due_capture(tx, payment.id, session.order, now)
     else:
@@ -268,22 +283,25 @@ def _settle(
         code = "requires_3ds" if outcome.requires_3ds else outcome.code
         session = checkout.declined(stored.session, code, now)
         session, view = shown(session, _view(tx, merchant, session, now))
-    save(tx, stored, session, now)
+    sessions.save(tx, stored, session)
     reply = Reply(200, call.render.session(view))
     finish(tx, call, reply)
     return reply
 
 
 def _order(
-    tx: Tx, merchant: Merchant, session: Session, agreed: CheckoutSession | None, now: int
+    tx: Tx, merchant: Merchant, session: Session, purchased: Purchased | None, now: int
 ) -> tuple[Session, CheckoutSession]:
     """Make the order, sell the stock and append the event: one transaction with everything else."""
-    items = item_rows.load(tx, checkout.item_ids(session))
-    if agreed is None:
+    if purchased is not None:
+        agreed, items = purchased.agreed, purchased.items
+    else:
+        items = item_rows.load(tx, checkout.item_ids(session))
         agreed = checkout.present(session, merchant.shop, items, now)
     order_id = merchant.new_id("ord")
     number = orders.next_number(tx, order_id)
     order = new_order(session, agreed, items, merchant.shop, order_id=order_id, number=number, now=now)
+    document = order.to_json()
     orders.insert(
         tx,
         id=order.id,
@@ -291,7 +309,7 @@ def _order(
         agent_id=session.agent_id,
         number=number,
         status=order.status or "created",
-        data=order.model_dump_json(exclude_none=True),
+        data=document.decode(),
         created_at=now,
     )
     item_rows.commit_reservation(tx, checkout.stock_needed(session))
@@ -301,7 +319,7 @@ def _order(
         order_id=order.id,
         agent_id=session.agent_id,
         type="order_create",
-        body=order_event_body("order_create", order),
+        body=order_event_body("order_create", document),
         now=now,
     )
     done = checkout.completed(session, order, merchant.shop, items, now)

@@ -77,26 +77,25 @@ def load(tx: Tx, order_id: str) -> Loaded:
 
 def save(tx: Tx, desk: Desk, row: orders.Stored, order: Order, now: int) -> None:
     """Store the changed order and append its ``order_update``, the whole order, to the outbox (WH-01, WH-07)."""
-    orders.save(tx, row.id, status=order.status or "", data=order.to_json().decode(), updated_at=now)
+    document = order.to_json()
+    orders.save(tx, row.id, status=order.status or "", data=document.decode(), updated_at=now)
     outbox.append(
         tx,
         id=desk.new_id("evt"),
         order_id=row.id,
         agent_id=row.agent_id,
         type="order_update",
-        body=order_event_body("order_update", order),
+        body=order_event_body("order_update", document),
         now=now,
     )
 
 
-def order_event_body(kind: Literal["order_create", "order_update"], order: Order) -> bytes:
+def order_event_body(kind: Literal["order_create", "order_update"], order: bytes) -> bytes:
     """The body of a webhook event: ``kind`` as its type and the complete order as ``data`` (WH-06, WH-07, WH-12).
 
-    ``order`` must say that it is an order and have a status, as every stored one does.
+    ``order`` is the JSON document of an order that says that it is one and has a status, as every stored one does.
     """
-    if order.type != "order" or order.status is None:
-        raise ValueError("an order in an event has a type and a status")
-    return b'{"type":"%b","data":%b}' % (kind.encode(), order.to_json())
+    return b'{"type":"%b","data":%b}' % (kind.encode(), order)
 
 
 # --- Capture and void ----------------------------------------------------------------------------------------------

@@ -36,13 +36,13 @@ def use(tx: Tx, code: str, session_id: str, limit: int | None) -> bool:
         others = _count(tx, code) - _used(tx, code, session_id)
         if others >= limit:
             return False
-    tx.execute(_USE, code=code, session_id=session_id)
+    tx.write(_USE, code=code, session_id=session_id)
     return True
 
 
 def give_back(tx: Tx, session_id: str) -> None:
     """The session did not become an order: its uses do not count."""
-    tx.execute(_GIVE_BACK, the_session=session_id)
+    tx.write(_GIVE_BACK, the_session=session_id)
 
 
 _USED = Statement(

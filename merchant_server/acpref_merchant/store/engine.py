@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Any
+from typing import Any, TypeVar
 
 import psycopg
 from sqlalchemy import URL, Engine, event, make_url
 from sqlalchemy import create_engine as _create_engine
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.pool import NullPool
 
 # How long a statement waits for another process (SQLite) or another transaction (PostgreSQL) before it gives up.
@@ -36,25 +37,38 @@ def parse_url(url: str) -> URL:
     return parsed.set(drivername="sqlite+pysqlite")
 
 
-def create_engine(url: URL, *, pool_size: int = 1) -> Engine:
+def create_engine(url: URL) -> Engine:
     """An engine for a URL from ``parse_url``. SQLite connections are in autocommit mode: BEGIN is written out."""
-    if url.get_backend_name() == "sqlite":
-        # cached_statements is larger than the number of our statements, so that none is ever prepared twice.
-        arguments: dict[str, Any] = {
-            "isolation_level": None,
-            "check_same_thread": False,
-            "cached_statements": 256,
-        }
-        engine = _create_engine(url, poolclass=NullPool, connect_args=arguments)
-        event.listen(engine, "connect", _set_up_sqlite)
-        return engine
+    if url.get_backend_name() != "sqlite":
+        return _create_engine(url, poolclass=NullPool, connect_args=_postgresql_settings(url))
+    # cached_statements is larger than the number of our statements, so that none is ever prepared twice.
+    arguments = {"isolation_level": None, "check_same_thread": False, "cached_statements": 256}
+    engine = _create_engine(url, poolclass=NullPool, connect_args=arguments)
+    event.listen(engine, "connect", _set_up_sqlite)
+    return engine
+
+
+C = TypeVar("C", bound=psycopg.Connection[Any])
+
+
+def connect_postgresql(url: URL, kind: type[C]) -> C:
+    """A connection of the class ``kind`` in autocommit mode: BEGIN is written out. Raises psycopg.Error."""
+    _, parameters = PGDialect_psycopg().create_connect_args(url)  # type: ignore[no-untyped-call]
+    connection = kind.connect(**parameters, **_postgresql_settings(url), autocommit=True)
+    # Statements are few, and used all the time: prepared at their second use, and none is ever forgotten.
+    connection.prepare_threshold = 1
+    connection.prepared_max = 256
+    return connection
+
+
+def _postgresql_settings(url: URL) -> dict[str, Any]:
+    """What a URL leaves open."""
     defaults = {
         "application_name": "acpref",
         "connect_timeout": 5,
         "options": f"-c lock_timeout={LOCK_WAIT_MS} -c idle_in_transaction_session_timeout=60000",
     }
-    arguments = {name: value for name, value in defaults.items() if name not in url.query}
-    return _create_engine(url, pool_size=pool_size, max_overflow=2, pool_timeout=30, connect_args=arguments)
+    return {name: value for name, value in defaults.items() if name not in url.query}
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: Any) -> None:

@@ -34,6 +34,7 @@ _INSERT = Statement(
             fingerprint=bindparam("fingerprint"),
             state=_IN_FLIGHT,
             lease_until=bindparam("lease_until"),
+            resource_id=bindparam("resource_id"),
             created_at=bindparam("now"),
             expires_at=bindparam("expires_at"),
         )
@@ -56,7 +57,6 @@ _LOAD = Statement(
 )
 _DELETE = Statement(sa.delete(TABLE).where(_KEY))
 _TAKE_OVER = Statement(sa.update(TABLE).where(_MINE).values(lease_until=bindparam("new_lease")))
-_ATTACH = Statement(sa.update(TABLE).where(_MINE).values(resource_id=bindparam("new_resource")))
 _FINISH = Statement(
     sa.update(TABLE)
     .where(_MINE)
@@ -124,8 +124,11 @@ def claim(
     now: int,
     lease_until: int,
     expires_at: int,
+    resource_id: str | None = None,
 ) -> Claim:
     """Take the key for a request, or tell what became of the request that has it.
+
+    ``resource_id`` names what the request is about to begin, for whoever has to resume it.
 
     A key whose record has expired counts as new (IDEM-20). A different body is a conflict even while the first request
     runs, because that is final (IDEM-17). On PostgreSQL this waits for a transaction that has claimed the key already
@@ -134,7 +137,13 @@ def claim(
     where = {"the_agent": agent_id, "the_path": path, "the_key": key}
     while True:
         if tx.execute(
-            _INSERT, where, fingerprint=fingerprint, lease_until=lease_until, now=now, expires_at=expires_at
+            _INSERT,
+            where,
+            fingerprint=fingerprint,
+            lease_until=lease_until,
+            now=now,
+            expires_at=expires_at,
+            resource_id=resource_id,
         ):
             return Claimed()
         row = tx.row(_LOAD, **where)
@@ -154,11 +163,6 @@ def claim(
         return Resumable(resource_id)
 
 
-def attach(tx: Tx, *, agent_id: str, path: str, key: str, resource_id: str) -> None:
-    """Record what the request in flight has begun, for whoever has to resume it."""
-    tx.execute(_ATTACH, the_agent=agent_id, the_path=path, the_key=key, new_resource=resource_id)
-
-
 def extend(tx: Tx, *, agent_id: str, path: str, key: str, lease_until: int) -> bool:
     """Hold the request in flight until ``lease_until``; false when it is not in flight any more.
 
@@ -169,21 +173,19 @@ def extend(tx: Tx, *, agent_id: str, path: str, key: str, lease_until: int) -> b
 
 def finish(
     tx: Tx, *, agent_id: str, path: str, key: str, status_code: int, headers: Mapping[str, str], body: bytes
-) -> bool:
-    """Store the answer that every replay gets from now on; false when the key is not in flight.
+) -> None:
+    """Store the answer that every replay gets from now on, unless the key is not in flight any more.
 
     Never for a 5xx: those are released (IDEM-16).
     """
-    return bool(
-        tx.execute(
-            _FINISH,
-            the_agent=agent_id,
-            the_path=path,
-            the_key=key,
-            new_status=status_code,
-            new_headers=json.dumps(dict(headers)),
-            new_body=body,
-        )
+    tx.write(
+        _FINISH,
+        the_agent=agent_id,
+        the_path=path,
+        the_key=key,
+        new_status=status_code,
+        new_headers=json.dumps(dict(headers)),
+        new_body=body,
     )
 
 

@@ -71,7 +71,7 @@ def insert(
     tx: Tx, *, id: str, session_id: str, agent_id: str, number: str, status: str, data: str, created_at: int
 ) -> None:
     """Write a new order. Raises ConstraintViolation when the session has one already."""
-    tx.execute(
+    tx.write(
         _INSERT,
         id=id,
         session_id=session_id,

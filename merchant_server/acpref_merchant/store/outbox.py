@@ -42,8 +42,7 @@ class Event:
 
 
 _APPEND = Statement(
-    sa.insert(TABLE)
-    .values(
+    sa.insert(TABLE).values(
         id=bindparam("event_id"),
         order_id=bindparam("order_id"),
         sequence=sa.select(sa.func.coalesce(sa.func.max(_C.sequence), constant(0)) + constant(1))
@@ -58,7 +57,6 @@ _APPEND = Statement(
         lease_until=constant(0),
         created_at=bindparam("now"),
     )
-    .returning(_C.sequence)
 )
 _DUE = (
     sa.select(_C.id)
@@ -122,13 +120,12 @@ _RECENT = Statement(
 _COUNTS = Statement(sa.select(_C.state, sa.func.count()).group_by(_C.state))
 
 
-def append(tx: Tx, *, id: str, order_id: str, agent_id: str, type: str, body: bytes, now: int) -> int:
-    """Add the next event of an order, due at once; returns its sequence in the order, counted from 1.
+def append(tx: Tx, *, id: str, order_id: str, agent_id: str, type: str, body: bytes, now: int) -> None:
+    """Add the next event of an order, due at once. Its ``sequence`` in the order counts from 1.
 
     The order must have been inserted, or loaded for update, in this transaction: that is what keeps sequences apart.
     """
-    row = tx.row(_APPEND, event_id=id, order_id=order_id, agent_id=agent_id, type=type, body=body, now=now)
-    return int(row[0]) if row else 0
+    tx.write(_APPEND, event_id=id, order_id=order_id, agent_id=agent_id, type=type, body=body, now=now)
 
 
 def claim(tx: Tx, *, now: int, lease_until: int, limit: int) -> list[Event]:

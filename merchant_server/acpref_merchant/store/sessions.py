@@ -1,10 +1,11 @@
 """Statements on checkout sessions."""
 
-# ruff: noqa: A002 - arguments are called what the columns are called: id, type
+# ruff: noqa: A002 - arguments are called what the columns are called: id
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
@@ -15,11 +16,11 @@ from acpref_merchant.store.statement import Statement, Tx, storable
 from acpref_merchant.store.tables import CHECKOUT_SESSION as TABLE
 
 _C = TABLE.c
-_BY_ID = sa.select(_C.data, _C.agent_id, _C.version).where(_C.id == bindparam("id"))
+_BY_ID = sa.select(_C.data, _C.agent_id, _C.version, _C.frozen_view).where(_C.id == bindparam("id"))
 _LOAD = Statement(_BY_ID)
 _LOAD_FOR_UPDATE = Statement(_BY_ID.with_for_update())
 _INSERT = Statement(sa.insert(TABLE))
-_SAVE = Statement(
+_CHANGE = (
     sa.update(TABLE)
     .where(_C.id == bindparam("session_id"), _C.version == bindparam("expected_version"))
     .values(
@@ -30,6 +31,11 @@ _SAVE = Statement(
         version=bindparam("new_version"),
     )
 )
+_SAVE = Statement(_CHANGE)
+_SAVE_FROZEN = Statement(_CHANGE.values(frozen_view=bindparam("frozen")))
+
+_ELSEWHERE = {"frozen_view", "order"}
+"""Members that ``data`` lacks: the first has a column, which is written seldom; the second is a row of its own."""
 
 
 class StaleVersion(StoreError):  # noqa: N818 - says what is the case
@@ -38,25 +44,25 @@ class StaleVersion(StoreError):  # noqa: N818 - says what is the case
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A session as it was loaded; ``version`` is given back to ``save``."""
+    """A session, without its order, as it is in the database; ``locked`` says that it was loaded for update."""
 
     session: Session
     version: int
+    locked: bool = field(default=False, compare=False)
 
 
-def insert(
-    tx: Tx, *, id: str, agent_id: str, status: str, data: str, created_at: int, expires_at: int
-) -> None:
+def insert(tx: Tx, session: Session) -> None:
     """Write a new session, as version 1. Raises ConstraintViolation when the id is taken."""
-    tx.execute(
+    tx.write(
         _INSERT,
-        id=id,
-        agent_id=agent_id,
-        status=status,
-        data=data,
-        created_at=created_at,
-        updated_at=created_at,
-        expires_at=expires_at,
+        id=session.id,
+        agent_id=session.agent_id,
+        status=session.status,
+        data=_data(session),
+        frozen_view=session.frozen_view,
+        created_at=session.created_at,
+        updated_at=session.updated_at,
+        expires_at=session.expires_at,
         version=1,
     )
 
@@ -71,26 +77,37 @@ def load(tx: Tx, id: str, *, agent_id: str | None = None, for_update: bool = Fal
     row = tx.row(_LOAD_FOR_UPDATE if for_update else _LOAD, id=id)
     if row is None or (agent_id is not None and row[1] != agent_id):
         return None
-    return Stored(Session.model_validate_json(row[0]), row[2])
+    data, _, version, frozen_view = row
+    session = Session.model_validate_json(data)
+    if frozen_view is not None:
+        session = session.model_copy(update={"frozen_view": frozen_view})
+    return Stored(session, version, for_update)
 
 
-def save(
-    tx: Tx, id: str, *, status: str, data: str, updated_at: int, expires_at: int, expected_version: int
-) -> int:
-    """Overwrite version ``expected_version`` of the session and return the new version.
+def save(tx: Tx, stored: Stored, session: Session) -> Stored:
+    """Overwrite what is ``stored`` with ``session``; returns what is stored now.
 
-    Raises StaleVersion when that is not the current one; a session loaded for update in this transaction always is.
+    Raises StaleVersion when it has changed in the meantime. One that this transaction has locked cannot have.
     """
-    changed = tx.execute(
-        _SAVE,
-        session_id=id,
-        status=status,
-        data=data,
-        updated_at=updated_at,
-        expires_at=expires_at,
-        expected_version=expected_version,
-        new_version=expected_version + 1,
-    )
-    if not changed:
-        raise StaleVersion(f"session {id} is not at version {expected_version} any more")
-    return expected_version + 1
+    values: dict[str, Any] = {
+        "session_id": session.id,
+        "status": session.status,
+        "data": _data(session),
+        "updated_at": session.updated_at,
+        "expires_at": session.expires_at,
+        "expected_version": stored.version,
+        "new_version": stored.version + 1,
+    }
+    statement = _SAVE
+    if session.frozen_view != stored.session.frozen_view:
+        statement = _SAVE_FROZEN
+        values["frozen"] = session.frozen_view
+    if stored.locked:
+        tx.write(statement, **values)
+    elif not tx.execute(statement, values):
+        raise StaleVersion(f"session {session.id} is not at version {stored.version} any more")
+    return Stored(session, stored.version + 1)
+
+
+def _data(session: Session) -> str:
+    return session.model_dump_json(exclude_none=True, exclude=_ELSEWHERE)

@@ -145,11 +145,18 @@ class Tx:
     After an exception nothing more can be run on it: let the exception out, and the transaction is rolled back.
     """
 
-    __slots__ = ("_cursor", "dialect")
+    __slots__ = ("_cursor", "_sync", "dialect")
 
-    def __init__(self, dialect: DialectName, cursor: Cursor) -> None:
+    def __init__(self, dialect: DialectName, cursor: Cursor, sync: Callable[[], None] | None = None) -> None:
+        """``sync`` waits for the results of everything that was run, where they do not come by themselves."""
         self.dialect: DialectName = dialect
         self._cursor: Cursor = cursor
+        self._sync = sync
+
+    @property
+    def over(self) -> bool:
+        """Whether the transaction has failed or ended."""
+        return self._cursor is _OVER
 
     def close(self) -> None:
         """Make every later use fail."""
@@ -174,9 +181,33 @@ class Tx:
         cursor = self._cursor
         try:
             cursor.execute(statement.text(self.dialect), more if params is None else {**params, **more})
+            if self._sync is not None:
+                self._sync()
         except (sqlite3.Error, psycopg.Error) as error:
             raise self._failed(error) from error
         return cursor.rowcount
+
+    def execute_each(self, statement: Statement, params: Sequence[Mapping[str, Any]], /) -> list[int]:
+        """Run ``statement`` for each member of ``params`` and return how many rows each changed."""
+        if self._sync is None or len(params) == 1:
+            return [self.execute(statement, each) for each in params]
+        text, connection = statement.text(self.dialect), cast("psycopg.Cursor[Any]", self._cursor).connection
+        try:
+            cursors = [connection.execute(text, each) for each in params]
+            self._sync()
+        except psycopg.Error as error:
+            raise self._failed(error) from error
+        return [cursor.rowcount for cursor in cursors]
+
+    def write(self, statement: Statement, /, **params: Any) -> None:
+        """Run ``statement``, whose outcome nobody needs to know: PostgreSQL is not waited for.
+
+        If it fails, then a later statement raises what it would have raised, or the end of the transaction does.
+        """
+        try:
+            self._cursor.execute(statement.text(self.dialect), params)
+        except (sqlite3.Error, psycopg.Error) as error:
+            raise self._failed(error) from error
 
     def execute_many(self, statement: Statement, params: Iterable[Mapping[str, Any]]) -> None:
         """Run ``statement`` once for each member of ``params``; for bulk work."""
@@ -197,10 +228,12 @@ class Tx:
             raise self._failed(error) from error
 
     def _failed(self, error: Exception) -> Exception:
-        """The exception to raise instead of the driver's own; ends the transaction."""
         self.close()
-        if isinstance(error, _CONSTRAINT):
-            return ConstraintViolation(str(error))
-        if _is_unavailable(error):
-            return StoreUnavailable(str(error))
-        return error
+        return typed(error)
+
+
+def typed(error: Exception) -> Exception:
+    """The store's exception for one of a driver; another one is a bug of ours and stays what it is."""
+    if isinstance(error, _CONSTRAINT):
+        return ConstraintViolation(str(error))
+    return StoreUnavailable(str(error)) if _is_unavailable(error) else error

@@ -3,27 +3,25 @@
     store = open_store("sqlite:///shop.db")
     session = await store.run(lambda tx: sessions.load(tx, session_id))
 
-A function of a transaction either commits as a whole or changes nothing (IDEM-22). It runs in a thread of the store and
-must do nothing but use its transaction: no network, no waiting, no effect outside, because it may run more than once
-(PostgreSQL) and holds up those behind it (SQLite).
+A function of a transaction either commits as a whole or changes nothing (IDEM-22). It must do nothing but use its
+transaction: no network, no waiting, no effect outside, because it may run more than once (PostgreSQL) and holds up
+everybody else (SQLite).
+
+Functions run in the thread of the event loop that asked for them, and what takes time does not hold it up: SQLite's
+flush to the disk has a thread of its own, and the loop does other things until PostgreSQL answers. Threads that run
+Python code side by side only take turns, and the turns would cost more than the statements.
 """
 
 from __future__ import annotations
 
-import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TypeVar
 
-from typing_extensions import override
-
-from acpref_merchant.store.engine import create_engine, parse_url
-from acpref_merchant.store.errors import StoreUnavailable
-from acpref_merchant.store.group_commit import Lane
-from acpref_merchant.store.pooled import Pool
+from acpref_merchant.store.engine import parse_url
 from acpref_merchant.store.statement import DialectName, Tx
 
-__all__ = ["PostgreSQLStore", "SQLiteStore", "Store", "StoreUnavailable", "Tx", "open_store"]
+__all__ = ["Store", "Tx", "open_store"]
 
 T = TypeVar("T")
 
@@ -48,89 +46,32 @@ class Store(ABC):
 
     @abstractmethod
     def run_sync(self, function: Callable[[Tx], T]) -> T:
-        """``run`` for callers without an event loop, such as commands."""
+        """``run`` for callers without an event loop, such as commands. Waits."""
 
     @abstractmethod
     def read_sync(self, function: Callable[[Tx], T]) -> T:
         """``read`` for callers without an event loop."""
 
     @abstractmethod
-    def close(self) -> None:
-        """Finish all queued work and close the database. Waits; may be called twice."""
-
     async def aclose(self) -> None:
-        """``close`` without holding up the event loop."""
-        await asyncio.get_running_loop().run_in_executor(None, self.close)
+        """Finish the queued work of the running event loop, then ``close``."""
 
-
-class SQLiteStore(Store):
-    """One database file; group commit on a single writer thread (see ``group_commit``)."""
-
-    dialect: DialectName = "sqlite"
-
-    def __init__(self, url: str, *, batch_limit: int) -> None:
-        self._engine = create_engine(parse_url(url))
-        self._writer = Lane(self._engine, name="store-writer", batch_limit=batch_limit, read_only=False)
-        self._reader = Lane(self._engine, name="store-reader", batch_limit=batch_limit, read_only=True)
-
-    @override
-    async def run(self, function: Callable[[Tx], T]) -> T:
-        return await self._writer.submit(function)
-
-    @override
-    async def read(self, function: Callable[[Tx], T]) -> T:
-        return await self._reader.submit(function)
-
-    @override
-    def run_sync(self, function: Callable[[Tx], T]) -> T:
-        return self._writer.submit_sync(function).result()
-
-    @override
-    def read_sync(self, function: Callable[[Tx], T]) -> T:
-        return self._reader.submit_sync(function).result()
-
-    @override
+    @abstractmethod
     def close(self) -> None:
-        self._writer.close()
-        self._reader.close()
-        self._engine.dispose()
-
-
-class PostgreSQLStore(Store):
-    """A PostgreSQL database shared with other processes; a pool of worker threads (see ``pooled``)."""
-
-    dialect: DialectName = "postgresql"
-
-    def __init__(self, url: str, *, pool_size: int) -> None:
-        self._pool = Pool(create_engine(parse_url(url), pool_size=pool_size), size=pool_size)
-
-    @override
-    async def run(self, function: Callable[[Tx], T]) -> T:
-        return await self._pool.submit(function, read_only=False)
-
-    @override
-    async def read(self, function: Callable[[Tx], T]) -> T:
-        return await self._pool.submit(function, read_only=True)
-
-    @override
-    def run_sync(self, function: Callable[[Tx], T]) -> T:
-        return self._pool.transact(function, read_only=False)
-
-    @override
-    def read_sync(self, function: Callable[[Tx], T]) -> T:
-        return self._pool.transact(function, read_only=True)
-
-    @override
-    def close(self) -> None:
-        self._pool.close()
+        """Close every connection. Waits for what is under way in other threads; may be called twice."""
 
 
 def open_store(url: str, *, batch_limit: int = 64, pool_size: int = 8) -> Store:
     """Open the database at ``url``, whose schema must be current (``migrate``). Raises ValueError for a bad URL.
 
-    ``batch_limit`` is the most transactions that SQLite commits together; ``pool_size`` the number of PostgreSQL
-    connections.
+    ``batch_limit`` is the most transactions that SQLite commits together; ``pool_size`` the most PostgreSQL connections
+    that an event loop has in use.
     """
-    if parse_url(url).get_backend_name() == "sqlite":
-        return SQLiteStore(url, batch_limit=batch_limit)
-    return PostgreSQLStore(url, pool_size=pool_size)
+    parsed = parse_url(url)
+    if parsed.get_backend_name() == "sqlite":
+        from acpref_merchant.store.sqlite import SQLiteStore
+
+        return SQLiteStore(parsed, batch_limit=batch_limit)
+    from acpref_merchant.store.postgresql import PostgreSQLStore
+
+    return PostgreSQLStore(parsed, pool_size=pool_size)

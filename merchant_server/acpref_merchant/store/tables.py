@@ -33,7 +33,7 @@ def _partial(name: str, *columns: str, where: str, unique: bool = False) -> Inde
 
 
 class CheckoutSessionRow(_Row, table=True):
-    """A checkout session; ``version`` grows by one with every change."""
+    """A checkout session; ``version`` grows by one with every change. ``frozen_view`` is set once payment begins."""
 
     __tablename__ = "checkout_session"
 
@@ -41,6 +41,7 @@ class CheckoutSessionRow(_Row, table=True):
     agent_id: str = Field(sa_type=Text)
     status: str = Field(sa_type=Text)
     data: str = Field(sa_type=Text)
+    frozen_view: str | None = Field(default=None, sa_type=Text)
     created_at: int = Field(sa_type=BigInteger)
     updated_at: int = Field(sa_type=BigInteger)
     expires_at: int = Field(sa_type=BigInteger)

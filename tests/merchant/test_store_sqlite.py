@@ -1,10 +1,9 @@
-"""Group commit on SQLite: what waits together commits together, and stands or falls alone."""
+"""The store on SQLite: what waits together commits together, and stands or falls alone."""
 
 from __future__ import annotations
 
 import asyncio
 import sqlite3
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -30,27 +29,8 @@ def _statements_of_new_connections() -> Iterator[list[str]]:
         event.remove(Engine, "connect", trace)
 
 
-class _Gate:
-    """Work that occupies the writer until it is opened, so that other work queues up."""
-
-    def __init__(self) -> None:
-        self.begun, self.opened = threading.Event(), threading.Event()
-
-    def __call__(self, _tx: Tx) -> None:
-        self.begun.set()
-        assert self.opened.wait(10)
-
-
 async def _run_together(store: Store, works: list[Any]) -> list[Any]:
-    """Submit ``works`` while the writer is busy, then let it go on."""
-    gate = _Gate()
-    first = asyncio.ensure_future(store.run(gate))
-    await asyncio.to_thread(gate.begun.wait, 10)
-    waiting = [asyncio.ensure_future(store.run(work)) for work in works]
-    await asyncio.sleep(0)  # each of them is queued now
-    gate.opened.set()
-    await first
-    return await asyncio.gather(*waiting, return_exceptions=True)
+    return await asyncio.gather(*(store.run(work) for work in works), return_exceptions=True)
 
 
 def _put(key: str) -> Any:
@@ -62,8 +42,8 @@ def test_requests_that_wait_together_share_commits(sqlite_store_url: str) -> Non
         store = open_store(sqlite_store_url, batch_limit=64)
         asyncio.run(_run_together(store, [_put(str(n)) for n in range(150)]))
         store.close()
-    assert seen.count("COMMIT") == seen.count("BEGIN IMMEDIATE") == 1 + 3  # the gate's, then 64 + 64 + 22
-    assert seen.count("SAVEPOINT job") == 151
+    assert seen.count("COMMIT") == seen.count("BEGIN IMMEDIATE") == 3  # 64 + 64 + 22
+    assert seen.count("SAVEPOINT job") == 150
 
 
 def test_the_batch_limit_is_the_largest_batch(sqlite_store_url: str) -> None:
@@ -71,7 +51,20 @@ def test_the_batch_limit_is_the_largest_batch(sqlite_store_url: str) -> None:
         store = open_store(sqlite_store_url, batch_limit=10)
         asyncio.run(_run_together(store, [_put(str(n)) for n in range(30)]))
         store.close()
-    assert seen.count("COMMIT") == 1 + 3
+    assert seen.count("COMMIT") == 3
+
+
+def test_reads_of_one_turn_of_the_loop_share_a_snapshot_and_later_ones_see_more(sqlite_store: Store) -> None:
+    async def scenario() -> None:
+        def value(tx: Tx) -> str | None:
+            return meta.get(tx, "a")
+
+        first = [sqlite_store.read(value), sqlite_store.read(value)]
+        assert await asyncio.gather(*first) == [None, None]
+        await sqlite_store.run(_put("a"))
+        assert await sqlite_store.read(value) == "1"
+
+    asyncio.run(scenario())
 
 
 def test_commits_are_durable_before_they_are_answered(sqlite_store_url: str) -> None:
@@ -147,6 +140,8 @@ def test_a_writer_that_another_process_keeps_out_is_a_typed_error(
     other.execute("BEGIN IMMEDIATE")
     with pytest.raises(StoreUnavailable, match="locked"):
         store.run_sync(_put("a"))
+    results = asyncio.run(_run_together(store, [_put("a"), _put("b")]))
+    assert [type(result) for result in results] == [StoreUnavailable] * 2
     assert store.read_sync(lambda tx: meta.get(tx, "a")) is None  # readers are not kept out
     other.execute("ROLLBACK")
     other.close()
