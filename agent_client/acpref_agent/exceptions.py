@@ -54,12 +54,15 @@ class TransportError(AcprefError):
 class ProtocolViolation(AcprefError):
     """The server answered something that the protocol does not allow.
 
-    ``status`` is the HTTP status, if known.
+    ``status`` is the HTTP status, if known. ``complaint`` is what is wrong with the document and where, if that is it.
     """
 
-    def __init__(self, message: str, *, status: int | None = None) -> None:
+    def __init__(
+        self, message: str, *, status: int | None = None, complaint: ProtocolError | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
+        self.complaint = complaint
 
 
 class ApiError(AcprefError):

@@ -33,7 +33,7 @@ def parse(model: type[M], body: bytes) -> M:
     try:
         document = strict_json.loads(body)
     except ProtocolError as error:
-        raise ProtocolViolation(f"the answer is not strict JSON: {error.message}") from None
+        raise ProtocolViolation(f"the answer is not strict JSON: {error.message}", complaint=error) from None
     return read(model, document)
 
 
@@ -104,4 +104,4 @@ def _follow(value: Any, path: _Path) -> Any:
 
 def _violation(complaint: ErrorDetails, document: Any) -> ProtocolViolation:
     error = from_complaint(complaint, document)
-    return ProtocolViolation(f"the answer is not valid at {error.param}: {error.message}")
+    return ProtocolViolation(f"the answer is not valid at {error.param}: {error.message}", complaint=error)

@@ -16,15 +16,20 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import JSONResponse
 
 from acpref_merchant.clock import ShiftedClock
-from acpref_merchant.http.edge import error_response
+from acpref_merchant.http.edge import error_response, read_body
 from acpref_merchant.http.parsing import parse
 from acpref_merchant.operations.call import Merchant
 from acpref_merchant.store import items
 from acpref_protocol import strict_json
-from acpref_protocol.errors import ProtocolError, not_found, unauthorized
+from acpref_protocol.errors import ProtocolError, invalid_request, not_found, unauthorized
 from acpref_protocol.headers import bearer_token
 
 MAX_ADVANCE_SECONDS = 400 * 24 * 3600
+LAST_MOMENT = 4_102_444_800_000
+"""The start of 2100, in milliseconds since 1970. The clock stops there: times have four digits for the year."""
+MAX_STOCK = 10**12
+MAX_UNIT_AMOUNT = 10**11
+"""The fullest session at this price, 100 items of 100,000 units each, is still within what databases count to."""
 
 
 class _Body(BaseModel):
@@ -41,14 +46,14 @@ class Stock(_Body):
     """Set the units on hand of an item; ``null`` makes them unlimited."""
 
     item: str
-    quantity: int | None = Field(ge=0)
+    quantity: int | None = Field(ge=0, le=MAX_STOCK)
 
 
 class Price(_Body):
     """Set the unit price of an item, in minor units."""
 
     item: str
-    unit_amount: int = Field(ge=0)
+    unit_amount: int = Field(ge=0, le=MAX_UNIT_AMOUNT)
 
 
 class Fault(_Body):
@@ -82,7 +87,7 @@ class Management:
             async def handle(request: Request) -> Response:
                 try:
                     self._authenticate(request)
-                    raw = await request.body()
+                    raw = await read_body(request, merchant.settings.body_limit)
                     return JSONResponse(await act(strict_json.loads(raw) if raw else None))
                 except ProtocolError as error:
                     return error_response(error)
@@ -97,7 +102,10 @@ class Management:
             return {"reset": True}
 
         async def advance(body: Any) -> Any:
-            self.clock.advance(parse(Advance, body).advance_seconds)
+            seconds = parse(Advance, body).advance_seconds
+            if self.clock() + seconds * 1000 > LAST_MOMENT:
+                raise invalid_request("The clock goes no further than 2100.", param="$.advance_seconds")
+            self.clock.advance(seconds)
             merchant.deliveries.notify()
             return {"now": self.clock()}
 

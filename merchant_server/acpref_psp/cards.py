@@ -15,6 +15,21 @@ _MONTH = re.compile(r"(0[1-9]|1[0-2])\Z")
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _CVC = {True: re.compile(r"[0-9]{4}\Z"), False: re.compile(r"[0-9]{3}\Z")}
 
+_ANY_CVC = re.compile(r"[0-9]{3,4}\Z")
+_CODE_NAME = re.compile(r"(?:cvc|cvv)2?\Z|cardsecurity(?:code|number)\Z")
+
+# A first digit, and behind it the others: in one piece or in the groups that are printed on cards, whatever single
+# character parts them. The others are only looked at, so that the next search starts one character later.
+_PRINTED = re.compile(
+    r"([2-6])(?<![0-9A-Za-z].)(?="
+    r"([0-9]{13,18}|[0-9]{3}(?:[^0-9A-Za-z][0-9]{4}){3}|[0-9]{3}[^0-9A-Za-z][0-9]{6}[^0-9A-Za-z][0-9]{4,5})"
+    r"(?![0-9A-Za-z]))"
+)
+_DIGIT = re.compile(r"[0-9]")
+_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
+_SPACING = re.compile(r"[^0-9A-Za-z]")
+_LENGTHS = {"amex": (15,), "diners": (14, 16, 19)}  # of every other brand: 16 and 19
+
 # Prefix ranges of the issuer identification number, most specific first: (digits compared, from, to, brand).
 _BRANDS = (
     (4, 2221, 2720, "mastercard"),
@@ -131,6 +146,30 @@ def expired(month: str, year: str, now: int) -> bool:
     return (int(year), int(month)) < (today.year, today.month)
 
 
+def holds_number(text: str) -> bool:
+    """Whether ``text`` has something in it that can be a card number, in one piece or grouped as on a card."""
+    if len(text) < 14:
+        return False
+    return any(_is_card("".join(_DIGIT.findall(a + b))) for a, b in _PRINTED.findall(_plain(text)))
+
+
 def mentions(text: str, number: str) -> bool:
     """Whether ``text`` gives the card number away, however it is spaced."""
-    return len(text) >= len(number) and number in re.sub(r"[\s\-.]", "", text)
+    return len(text) >= len(number) and number in _SPACING.sub("", _plain(text))
+
+
+def is_code(name: str, value: object) -> bool:
+    """Whether a member ``name`` with this ``value`` is a security code."""
+    if not isinstance(value, str | int) or _ANY_CVC.match(str(value)) is None:
+        return False
+    return _CODE_NAME.search(_SPACING.sub("", name.lower())) is not None
+
+
+def _is_card(number: str) -> bool:
+    lengths = _LENGTHS.get(brand := brand_of(number), (16, 19))
+    return brand != "unknown" and len(number) in lengths and luhn(number)
+
+
+def _plain(text: str) -> str:
+    """``text`` with every decimal digit of any script as an ASCII digit."""
+    return text if text.isascii() else _FOREIGN_DIGIT.sub(lambda found: str(int(found[0])), text)

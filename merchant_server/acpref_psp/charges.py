@@ -22,6 +22,9 @@ from acpref_psp.keys import KeyRing
 from acpref_psp.store import Statement, Transaction, columns
 from acpref_psp.tables import Charge, Refund, VaultToken
 
+STATUSES = ("declined", "authorized", "captured", "voided")
+"""What can become of a charge."""
+
 
 class _Body(BaseModel):
     model_config = ConfigDict(strict=True, extra="forbid", frozen=True)

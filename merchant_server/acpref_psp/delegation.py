@@ -85,32 +85,36 @@ def delegate(
     return Reply.of(201, {"id": token, "created": rfc3339(now), "metadata": metadata})
 
 
-def refuse_exposed_number(body: object, idempotency_key: str) -> None:
-    """Raise 422 when the card number stands anywhere but in ``payment_method.number`` (HTTP-14, DP-SEC-01).
+def refuse_exposed_card(body: object, idempotency_key: str) -> None:
+    """Raise 422 when a card number or security code stands anywhere but in its own member (HTTP-14, DP-SEC-01).
 
-    Such members (metadata above all) are stored, logged and echoed by somebody in clear. ``body`` is parsed JSON of
-    any shape.
+    Other members (metadata above all) are stored, logged and echoed by somebody in clear. This card's number is found
+    however it is spaced, and so is anything else that can be a card number. ``body`` is parsed JSON of any shape.
     """
     card = body.get("payment_method") if isinstance(body, dict) else None
     number = card.get("number") if isinstance(card, dict) else None
-    if not isinstance(number, str) or cards.number_problem(number) is not None:
-        return
-    if cards.mentions(idempotency_key, number):
-        raise _refusal("The Idempotency-Key holds the card number.", "Idempotency-Key")
+    known = number if isinstance(number, str) and cards.number_problem(number) is None else None
+
+    def exposes(text: str) -> bool:
+        return cards.holds_number(text) or (known is not None and cards.mentions(text, known))
+
+    if exposes(idempotency_key):
+        raise _refusal("The Idempotency-Key holds a card number.", "Idempotency-Key")
     waiting: list[tuple[str, object]] = [("$", body)]
     while waiting:
         path, value = waiting.pop()
-        if isinstance(value, str):
-            if path != "$.payment_method.number" and cards.mentions(value, number):
-                raise _refusal("The card number belongs into payment_method.number only.", path)
+        if isinstance(value, str | int):
+            if path != "$.payment_method.number" and exposes(str(value)):
+                raise _refusal("A card number belongs into payment_method.number only.", path)
         elif isinstance(value, dict):
             for name, member in value.items():
-                if cards.mentions(name, number):
-                    raise _refusal("A member's name holds the card number.", path)
+                if exposes(name):
+                    raise _refusal("A member's name holds a card number.", path)
                 # Names that the protocol does not define end the path: they are the sender's words.
-                waiting.append(
-                    (f"{path}.{name}" if name.isidentifier() and len(name) <= 64 else path, member)
-                )
+                here = f"{path}.{name}" if name.isidentifier() and len(name) <= 64 else path
+                if here != "$.payment_method.cvc" and cards.is_code(name, member):
+                    raise _refusal("A security code belongs into payment_method.cvc only.", here)
+                waiting.append((here, member))
         elif isinstance(value, list):
             waiting.extend((f"{path}[{index}]", member) for index, member in enumerate(value))
 

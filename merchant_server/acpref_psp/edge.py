@@ -1,4 +1,5 @@
-"""From HTTP to an operation and back: size, token, version, key, JSON, signature, shape, then one transaction.
+"""From HTTP to an operation and back: headers, size, token, version, key, JSON, signature, card data, shape, then one
+transaction.
 
 Only what passes all of that reaches an operation, so none of these refusals is recorded under a key. Every answer is
 JSON, repeats Request-Id (HTTP-08), and holds neither card data nor anything about the inside of the service.
@@ -32,7 +33,7 @@ from acpref_protocol.errors import (
 )
 from acpref_protocol.models import DelegatePaymentRequest
 from acpref_protocol.signing import RequestVerifier
-from acpref_psp import charges, delegation
+from acpref_psp import cards, charges, delegation
 from acpref_psp.clock import Clock, NewId
 from acpref_psp.faults import Faults, Kind, Where
 from acpref_psp.idempotency import Idempotency, Reply
@@ -57,7 +58,22 @@ _DELEGATE_CODES = frozenset(
         "idempotency_in_flight",
     }
 )
-_LONG_NUMBER = re.compile(r"[0-9](?:[ .\-]?[0-9]){11,}")
+MAX_VALUES = 10_000
+"""Values in a body; far more than any request has."""
+_LONG_NUMBER = re.compile(r"[2-6](?:[ .\-]?[0-9]){11,}")  # no card begins with another digit
+_ONCE = {
+    name.lower().encode(): name
+    for name in (
+        headers.AUTHORIZATION,
+        headers.API_VERSION,
+        headers.IDEMPOTENCY_KEY,
+        headers.REQUEST_ID,
+        headers.CONTENT_TYPE,
+        headers.SIGNATURE,
+        headers.TIMESTAMP,
+        "Host",
+    )
+}
 _CURSOR = re.compile(r"[0-9]{1,18}\Z")
 
 
@@ -104,7 +120,7 @@ def _answering(handler: Handler) -> Handler:
         except ProtocolError as error:
             return refusal(request, error)
         except sqlite3.OperationalError as error:  # locked or full: nothing was committed
-            log.error("database unavailable", path=request.scope["path"], error=error.sqlite_errorname)
+            log.error("database unavailable", path=_loggable_path(request), error=error.sqlite_errorname)
             return refusal(request, service_unavailable(1))
         except Exception as error:  # noqa: BLE001 - the outermost place: nothing may escape to a traceback
             # The place and kind of the failure, but no message: messages quote values.
@@ -112,7 +128,7 @@ def _answering(handler: Handler) -> Handler:
             while frame is not None and frame.tb_next is not None:
                 frame = frame.tb_next
             place = f"{frame.tb_frame.f_code.co_qualname}:{frame.tb_lineno}" if frame is not None else "?"
-            log.error("request failed", path=request.scope["path"], error=type(error).__name__, place=place)
+            log.error("request failed", path=_loggable_path(request), error=type(error).__name__, place=place)
             return refusal(request, processing_error())
 
     return answer
@@ -143,7 +159,7 @@ class Edge:
             service.rate_limit.admit(agent, now)
         body = _parse(raw, incoming)
         service.verifier.verify(agent, body, incoming.get("signature"), incoming.get("timestamp"), now / 1000)
-        delegation.refuse_exposed_number(body, key)
+        delegation.refuse_exposed_card(body, key)
         model = _model(DelegatePaymentRequest, body)
         operation = partial(
             delegation.delegate,
@@ -209,6 +225,7 @@ class Edge:
     @_answering
     async def get_charge(self, request: Request) -> Response:
         """``GET /v1/charges/{id}``."""
+        _refuse_repeated(request)
         merchant = self.service.merchants.authenticate(request.headers.get("authorization"))
         operation = partial(charges.show, charge_id=request.path_params["charge_id"], merchant=merchant)
         return _response(request, await self.service.store.run(operation))
@@ -216,8 +233,11 @@ class Edge:
     @_answering
     async def list_charges(self, request: Request) -> Response:
         """``GET /v1/charges?checkout_session_id=&status=&after=&limit=``."""
+        _refuse_repeated(request)
         merchant = self.service.merchants.authenticate(request.headers.get("authorization"))
         query = request.query_params
+        if query.get("status", "captured") not in charges.STATUSES:
+            raise invalid_request(f"status is one of {', '.join(charges.STATUSES)}.", param="status")
         operation = partial(
             charges.listing,
             merchant=merchant,
@@ -267,7 +287,8 @@ class Edge:
         return _response(request, reply)
 
     async def _read(self, request: Request) -> bytes:
-        """The body. Raises 413 as soon as it is known to be too long."""
+        """The body. Raises 413 as soon as it is known to be too long, and 400 for a repeated header."""
+        _refuse_repeated(request)
         limit = self.service.settings.body_limit
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
@@ -311,6 +332,20 @@ def _in_delegate_vocabulary(error: ProtocolError) -> ProtocolError:
     return error
 
 
+def _refuse_repeated(request: Request) -> None:
+    """Raise 400 when a header that says one thing comes more than once: others on the way may read the other one."""
+    names = [name for name, _ in request.scope["headers"]]
+    if len(set(names)) < len(names):
+        for name in _ONCE.keys() & names:
+            if names.count(name) > 1:
+                raise invalid_request(f"{_ONCE[name]} comes more than once.", param=_ONCE[name])
+
+
+def _loggable_path(request: Request) -> str:
+    path: str = request.scope["path"]
+    return "withheld" if cards.holds_number(path) else path
+
+
 def _parse(raw: bytes, incoming: Any) -> Any:
     if raw and not headers.is_json(incoming.get("content-type")):
         raise invalid_request(
@@ -319,7 +354,7 @@ def _parse(raw: bytes, incoming: Any) -> Any:
             param=headers.CONTENT_TYPE,
             status=415,
         )
-    return strict_json.loads(raw)
+    return strict_json.loads(raw, max_values=MAX_VALUES)
 
 
 def _model(model: type[M], body: Any) -> M:

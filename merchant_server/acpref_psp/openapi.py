@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict
 from pydantic.json_schema import models_json_schema
 
 from acpref_protocol.models import DelegatePaymentError, DelegatePaymentRequest, DelegatePaymentResponse
-from acpref_psp.charges import CaptureBody, ChargeBody, RefundBody, VoidBody
+from acpref_psp.charges import STATUSES, CaptureBody, ChargeBody, RefundBody, VoidBody
 
 _REF = "#/components/schemas/{model}"
 _TEXT = {"type": "string"}
@@ -111,7 +111,7 @@ def document(title: str, version: str, description: str) -> dict[str, Any]:
                     "summary": "The merchant's charges and declined attempts",
                     "parameters": [
                         _parameter("query", "checkout_session_id"),
-                        _parameter("query", "status"),
+                        _parameter("query", "status", schema={"type": "string", "enum": list(STATUSES)}),
                         _parameter("query", "after", schema={"type": "integer", "minimum": 0}),
                         _parameter(
                             "query", "limit", schema={"type": "integer", "minimum": 1, "maximum": 1000}

@@ -8,6 +8,8 @@ import typer
 import uvicorn
 from fastapi import FastAPI
 
+from acpref_psp.http1 import Http1
+
 
 class _Announcing(uvicorn.Server):
     def __init__(self, config: uvicorn.Config, announcement: str) -> None:
@@ -21,5 +23,7 @@ class _Announcing(uvicorn.Server):
 
 def run(app: FastAPI, listener: socket.socket, announcement: str) -> None:
     """Serve ``app`` on ``listener`` until SIGINT or SIGTERM; prints ``announcement`` once it answers."""
-    config = uvicorn.Config(app, log_level="warning", access_log=False, server_header=False)
+    config = uvicorn.Config(
+        app, http=Http1, ws="none", log_level="warning", access_log=False, server_header=False
+    )
     _Announcing(config, announcement).run([listener])

@@ -17,6 +17,10 @@ _EXPONENTS: dict[str, int] = {
 }
 
 
+MAX_AMOUNT = 2**53 - 1
+"""Minor units; beyond this, common JSON readers lose the last digits."""
+
+
 def minor_unit_exponent(currency: str) -> int:
     """How many decimal digits the minor unit of ``currency`` (ISO 4217 code, any case) stands for.
 

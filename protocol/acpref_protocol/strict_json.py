@@ -23,8 +23,11 @@ _NAME_LIMIT = 64
 _SUSPECT_ESCAPE = re.compile(r"\\u(0000|[dD][89a-fA-F])")
 
 
-def loads(raw: bytes) -> Any:
+def loads(raw: bytes, *, max_values: int | None = None) -> Any:
     """Parse ``raw``; raises a 400 ProtocolError of code ``invalid_json`` for anything outside the rules.
+
+    ``max_values`` bounds the number of objects, arrays and scalars in the whole text: a million tiny wrong ones would
+    cost seconds to complain about.
 
     The text is UTF-8 without byte order mark; member names are unique within their object; at most 64
     levels are nested; integers lie within ±2**63 and other numbers are finite; strings are Unicode text
@@ -44,9 +47,12 @@ def loads(raw: bytes) -> Any:
         raise _error(f"Malformed JSON at line {error.lineno}, column {error.colno}.") from None
     except RecursionError:
         raise _too_deep() from None
-    # Fewer brackets than levels allowed: no need to look.
-    if text.count("[") + text.count("{") > MAX_DEPTH:
+    brackets = text.count("[") + text.count("{")
+    # Fewer brackets than levels allowed, or fewer commas than values: no need to look.
+    if brackets > MAX_DEPTH:
         _check_depth(value)
+    if max_values is not None and brackets + text.count(",") >= max_values and _count(value) > max_values:
+        _refuse(f"The body has more than {max_values} values.")
     if "\\u" in text and _SUSPECT_ESCAPE.search(text):
         _check_strings(value)
     return value
@@ -111,15 +117,29 @@ _DECODER = json.JSONDecoder(
 )
 
 
+def _count(value: Any) -> int:
+    """How many values there are in ``value``, itself included."""
+    level, count = [value], 0
+    while level:
+        count += len(level)
+        level = _members(level)
+    return count
+
+
+def _members(level: list[Any]) -> list[Any]:
+    """What the objects and arrays of ``level`` consist of."""
+    return [
+        member
+        for container in level
+        if isinstance(container, dict | list)
+        for member in (container.values() if isinstance(container, dict) else container)
+    ]
+
+
 def _check_depth(value: Any) -> None:
     level = [value]
     for _ in range(MAX_DEPTH):
-        level = [
-            child
-            for container in level
-            if isinstance(container, dict | list)
-            for child in (container.values() if isinstance(container, dict) else container)
-        ]
+        level = _members(level)
         if not level:
             return
     if any(isinstance(child, dict | list) for child in level):

@@ -186,6 +186,40 @@ def test_a_refusal_is_a_flat_error_and_reaches_nobody(
     assert len(receiver.events) == before
 
 
+def _without(member: str) -> bytes:
+    document = json.loads(event())
+    del document["data"][member]
+    return json.dumps(document).encode()
+
+
+@pytest.mark.parametrize(
+    ("body", "param"),
+    [
+        (b'{"type": "order_create"}', "$.data"),
+        (b"[]", "$"),
+        (_without("id"), "$.data.id"),
+        (b'{"a": 1, "a": 2}', None),
+        (b"{", None),
+    ],
+)
+def test_a_refusal_of_an_event_names_the_place(receiver: Receiver, body: bytes, param: str | None) -> None:
+    """WH-11, ERR-04: in words about an event, not about an answer."""
+    error = receiver.post(body, signed(body)).json()
+    assert (error["code"], error.get("param")) == ("invalid", param)
+    assert "answer" not in error["message"]
+
+
+@pytest.mark.parametrize("name", ["Merchant-Signature", "Content-Type", "Request-Id"])
+def test_a_header_that_says_one_thing_comes_once(receiver: Receiver, name: str) -> None:
+    """WH-09: of two signatures, none is the one that was checked."""
+    before = len(receiver.events)
+    good = {**signed(event()), "Request-Id": "req_1"}
+    for repeated in ([*good.items(), (name, "other")], [(name, "other"), *good.items()]):
+        answer = httpx.post(receiver.url + PATH, content=event(), headers=repeated)
+        assert (answer.status_code, answer.json()["param"]) == (400, name)
+    assert len(receiver.events) == before
+
+
 def test_no_bearer_token_is_asked_for(receiver: Receiver) -> None:
     """AUTH-06."""
     assert receiver.post(event(), signed(event())).status_code == 200

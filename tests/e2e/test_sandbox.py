@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 import stat
 import subprocess
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -43,6 +46,22 @@ def manage(target: dict[str, Any], method: str, path: str, body: Any = None) -> 
         timeout=20,
         trust_env=False,
     )
+
+
+def ask(target: dict[str, Any], path: str, body: Any) -> Any:
+    """What the seller answers to a POST that it does not refuse."""
+    answer = httpx.post(
+        f"{target['seller']['base_url']}/checkout_sessions{path}",
+        json=body,
+        headers={
+            "Authorization": f"Bearer {target['seller']['token']}",
+            "API-Version": "2026-04-17",
+            "Idempotency-Key": str(uuid.uuid4()),
+        },
+        trust_env=False,
+    )
+    assert answer.is_success, answer.text
+    return answer.json()
 
 
 def buy(target: dict[str, Any], item: str | None = None, card: dict[str, str] | None = None) -> Purchase:
@@ -146,6 +165,8 @@ def test_cards_that_are_declined_leave_no_order(target: dict[str, Any], card: st
         ("/stock", {"item": "x", "quantity": "1"}, "$.quantity"),
         ("/price", {"item": "x"}, "$.unit_amount"),
         ("/fault", {"where": "moon", "kind": "slow"}, "$.where"),
+        ("/stock", {"item": "x", "quantity": 2**63}, "$.quantity"),
+        ("/price", {"item": "x", "unit_amount": 2**63}, "$.unit_amount"),
     ],
 )
 def test_management_refuses_what_it_does_not_understand(
@@ -154,6 +175,65 @@ def test_management_refuses_what_it_does_not_understand(
     answer = manage(target, "POST", path, body)
     assert answer.status_code == 400
     assert answer.json()["param"] == param
+
+
+def test_management_bodies_are_bounded(target: dict[str, Any]) -> None:
+    """ERR-06."""
+    answer = manage(target, "POST", "/stock", "x" * 1024 * 1024)
+    assert (answer.status_code, answer.json()["code"]) == (413, "payload_too_large")
+
+
+def test_the_clock_can_be_advanced_again_and_again_but_not_out_of_the_calendar(
+    target: dict[str, Any],
+) -> None:
+    """HTTP-12: times on the wire have four digits for the year."""
+    for _ in range(100):
+        answer = manage(target, "POST", "/clock", {"advance_seconds": 400 * 24 * 3600})
+        if answer.status_code != 200:
+            break
+    assert (answer.status_code, answer.json()["param"]) == (400, "$.advance_seconds")
+
+
+def test_the_fullest_session_at_the_highest_price_is_still_an_amount(target: dict[str, Any]) -> None:
+    """CHK-TOT-01, CHK-CMP-06: and paying it is declined, like any payment that nobody can make."""
+    item, most = target["fixtures"]["items"]["second"], 100_000
+    assert manage(target, "POST", "/price", {"item": item, "unit_amount": 10**11}).status_code == 200
+    session = ask(
+        target,
+        "",
+        {
+            "line_items": [{"id": item, "quantity": most}],
+            "currency": target["currency"],
+            "capabilities": {},
+            "buyer": {"email": "ada@example.com"},
+            "fulfillment_details": {"address": target["fixtures"]["addresses"]["serviceable"]},
+        },
+    )
+    option = next(one["id"] for one in session["fulfillment_options"] if one["type"] == "shipping")
+    choice = {"type": "shipping", "option_id": option, "item_ids": [item]}
+    session = ask(target, f"/{session['id']}", {"selected_fulfillment_options": [choice]})
+    assert session["status"] == "ready_for_payment"
+    assert max(entry["amount"] for entry in session["totals"]) > most * 10**11
+    credential = {"type": "spt", "token": "vt_nobody"}
+    payment = {"handler_id": "card_tokenized", "instrument": {"type": "card", "credential": credential}}
+    declined = ask(target, f"/{session['id']}/complete", {"payment_data": payment})
+    assert [message["code"] for message in declined["messages"]] == ["payment_declined"]
+
+
+@pytest.mark.parametrize("party", ["seller", "psp", "agent"])
+def test_no_party_takes_endless_heads_or_speaks_anything_but_flat_errors(
+    target: dict[str, Any], party: str
+) -> None:
+    """ERR-01."""
+    base = target[party]["base_url"]
+    many = httpx.get(base, headers={f"X-{n}": "v" for n in range(200)}, trust_env=False)
+    assert (many.status_code, many.json()["code"]) == (431, "headers_too_large")
+    host, _, port = base.rpartition("//")[2].partition(":")
+    with socket.create_connection((host, int(port)), 20) as connection:
+        connection.sendall(b"hello\r\n\r\n")
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["type"] == "invalid_request"
 
 
 def test_management_needs_its_own_token(target: dict[str, Any]) -> None:

@@ -414,6 +414,13 @@ def test_the_update_is_stamped() -> None:
     assert (view.created_at, view.updated_at) == ("2026-01-01T00:00:00.000Z", "2026-01-01T00:00:05.000Z")
 
 
+def test_there_are_no_more_groups_than_lines() -> None:
+    groups = [{"id": str(n), "item_ids": [], "destination_type": "shipping"} for n in range(2)]
+    with pytest.raises(ProtocolError) as refused:
+        World().update(fulfillment_groups=groups)
+    assert (refused.value.status, refused.value.param) == (400, "$.fulfillment_groups[1]")
+
+
 def test_several_faults_are_told_in_a_fixed_order() -> None:
     bad = {
         "line_items": [{"id": "nothing"}],

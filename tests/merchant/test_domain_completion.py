@@ -117,6 +117,14 @@ def test_a_session_that_is_not_ready_is_not_charged(world: World) -> None:
     assert (planned.error.status, planned.error.code) == (400, "not_ready_for_payment")
 
 
+def test_more_than_can_be_counted_is_not_charged() -> None:
+    world = ready()
+    world.items["mug"] = world.items["mug"].model_copy(update={"unit_amount": 2**53})
+    planned = world.show().complete()
+    assert isinstance(planned, NotReady)
+    assert "more than can be charged" in planned.error.message
+
+
 def test_stock_that_ran_out_meanwhile_stops_the_completion() -> None:
     """CHK-CMP-05."""
     world = ready()

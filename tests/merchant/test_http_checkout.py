@@ -681,10 +681,18 @@ def test_a_token_that_nobody_issued_counts_as_declined(shop: ShopServer, agent: 
         (
             {
                 "handler_id": HANDLER,
-                "instrument": {"type": "card", "credential": {"type": "raw", "token": APPROVED}},
+                "instrument": {"type": "card", "credential": {"type": "raw", "token": "4111"}},
             },
             "unsupported",
             "$.payment_data.instrument.credential.type",
+        ),
+        (
+            {
+                "handler_id": HANDLER,
+                "instrument": {"type": "card", "credential": {"type": "raw", "token": APPROVED}},
+            },
+            "invalid",
+            "$.payment_data.instrument.credential.token",
         ),
         (
             {"handler_id": HANDLER, "instrument": {"type": "card", "credential": {"type": "spt"}}},

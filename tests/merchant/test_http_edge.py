@@ -12,8 +12,10 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 from pydantic import SecretStr
 from tests.merchant.shop_server import (
+    AGENT,
     APPROVED,
     BUYER,
+    OTHER_AGENT,
     VERSION,
     Agent,
     Json,
@@ -252,6 +254,41 @@ def test_control_characters_in_a_header_end_the_conversation(shop: ShopServer, v
     assert answer is not None
     assert answer.status == 400
     assert "x-injected" not in answer.headers
+
+
+@pytest.mark.usefixtures("unchanged")
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("Authorization", (AGENT, OTHER_AGENT)),
+        ("API-Version", (VERSION, "1999-01-01")),
+        ("Idempotency-Key", ("a", "b")),
+        ("Idempotency-Key", ("a", "a")),
+        ("Request-Id", ("a", "b")),
+        ("Content-Type", ("application/json", "text/plain")),
+        ("Signature", ("a", "b")),
+        ("Timestamp", ("a", "b")),
+        ("Host", ("shop", "elsewhere")),
+    ],
+)
+def test_a_header_that_says_one_thing_comes_once(
+    shop: ShopServer, name: str, values: tuple[str, str]
+) -> None:
+    """IDEM-04, AUTH-02, VER-02: whoever stands between may have read the other one."""
+    lines = "".join(f"\r\n{name}: {'Bearer ' * (name == 'Authorization')}{value}" for value in values)
+    for method, path, body in (("POST", "/checkout_sessions", CREATE), ("GET", "/orders/ord_1", b"")):
+        sent = raw_request(method, path, body, **{name.replace("-", "_"): b"x"})
+        answer = exchange(shop.url, sent.replace(f"\r\n{name}: x".encode(), lines.encode()))
+        assert answer is not None
+        assert (answer.status, flat(answer)["param"]) == (400, name)
+
+
+def test_other_headers_may_come_as_often_as_they_like(shop: ShopServer) -> None:
+    """HTTP-06."""
+    sent = raw_request("POST", "/checkout_sessions", CREATE, Accept=b"a/b\r\nAccept: */*\r\nVia: a\r\nVia: b")
+    answer = exchange(shop.url, sent)
+    assert answer is not None
+    assert answer.status == 201
 
 
 # --- signatures -------------------------------------------------------------------------------------------------------

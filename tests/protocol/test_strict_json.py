@@ -36,6 +36,20 @@ def test_every_document_within_the_limits_reads_back(document: Any, ascii_only: 
     assert strict_json.loads(raw) == document
 
 
+@given(documents, st.integers(1, 60))
+def test_values_are_counted_as_they_are_and_not_by_their_commas(document: Any, most: int) -> None:
+    def count(value: Any) -> int:
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        return 1 + sum(map(count, inner))
+
+    raw = json.dumps(document).encode()
+    if count(document) <= most:
+        assert strict_json.loads(raw, max_values=most) == document
+    else:
+        with pytest.raises(ProtocolError, match=f"more than {most} values"):
+            strict_json.loads(raw, max_values=most)
+
+
 @given(st.binary(max_size=200))
 def test_any_bytes_are_either_read_or_refused(raw: bytes) -> None:
     """ERR-06."""

@@ -54,12 +54,14 @@ class _Server(uvicorn.Server):
 
 
 @contextmanager
-def serving(app: Any) -> Iterator[str]:
-    """Serve an ASGI application on a free loopback port; yields its base URL."""
+def serving(app: Any, **options: Any) -> Iterator[str]:
+    """Serve an ASGI application on a free loopback port; yields its base URL. ``options`` are uvicorn's."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         server = _Server(
-            uvicorn.Config(app, log_level="critical", access_log=False, timeout_graceful_shutdown=5)
+            uvicorn.Config(
+                app, log_level="critical", access_log=False, timeout_graceful_shutdown=5, **options
+            )
         )
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()

@@ -92,6 +92,50 @@ def test_any_bytes_as_a_body(psp: Psp, raw: bytes, path: str) -> None:
     assert response.status_code == 400
 
 
+@pytest.mark.parametrize(
+    "name", ["Authorization", "API-Version", "Idempotency-Key", "Content-Type", "Request-Id"]
+)
+def test_a_header_that_says_one_thing_comes_once(psp: Psp, name: str) -> None:
+    """IDEM-04, AUTH-02, DP-ERR-03: whoever stands between may have read the other one."""
+    for method, path, token in (
+        ("POST", "/agentic_commerce/delegate_payment", AGENT),
+        ("POST", "/v1/charges", MERCHANT),
+        ("GET", "/v1/charges", MERCHANT),
+        ("GET", "/v1/charges/ch_1", MERCHANT),
+    ):
+        sent = {
+            "Authorization": f"Bearer {token}",
+            "API-Version": VERSION,
+            "Idempotency-Key": str(uuid.uuid4()),
+            "Content-Type": "application/json",
+            "Request-Id": "r",
+        }
+        response = psp.http.request(method, path, content=b"{}", headers=[*sent.items(), (name, sent[name])])
+        assert_sane(response)
+        assert (response.status_code, response.json()["param"]) == (400, name)
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("status=bogus", "status"),
+        ("status=", "status"),
+        ("after=-1", "after"),
+        ("after=9999999999999999999", "after"),
+        ("limit=0", "limit"),
+        ("limit=%D9%A3", "limit"),
+    ],
+)
+def test_a_query_that_means_nothing_is_refused_in_words_that_can_be_read(
+    psp: Psp, query: str, param: str
+) -> None:
+    """ERR-04, ERR-06."""
+    response = psp.http.get(f"/v1/charges?{query}", headers={"Authorization": f"Bearer {MERCHANT}"})
+    assert_sane(response)
+    assert (response.status_code, response.json()["param"]) == (400, param)
+    assert "[number]" not in response.text
+
+
 # What is well-formed but impossible (a used key, a card number without its check digit) is refused all the same, which
 # schemathesis' other checks take for a defect.
 CHECKS = [

@@ -180,11 +180,64 @@ def test_a_card_number_in_the_wrong_place_is_refused_not_stored_or_echoed(psp: P
     assert_refused(psp.delegate({**body(), APPROVED: 1}), 422, "$")
 
 
-def test_an_unknown_member_named_like_a_card_number_is_not_repeated(psp: Psp) -> None:
-    """HTTP-14."""
-    response = psp.delegate({**body(), "5555555555554444": 1})
-    assert response.status_code == 400
-    assert "5555555555554444" not in response.text
+@pytest.mark.parametrize(("name", "status"), [("5555555555554444", 422), ("5555555555554445", 400)])
+def test_an_unknown_member_named_like_a_card_number_is_not_repeated(psp: Psp, name: str, status: int) -> None:
+    """HTTP-14: whether its check digit is right or not."""
+    response = psp.delegate({**body(), name: 1})
+    assert response.status_code == status
+    assert name not in response.text
+
+
+OTHER_CARD = "5555555555554444"
+
+
+@pytest.mark.parametrize(
+    ("changes", "param"),
+    [
+        ({"metadata__note": OTHER_CARD}, "$.metadata.note"),
+        ({"metadata__note": "was 5555-5555-5555-4444"}, "$.metadata.note"),
+        ({"metadata__note": "4242/4242/4242/4242"}, "$.metadata.note"),
+        ({"metadata__note": "4242\u00a04242\u20114242 4242"}, "$.metadata.note"),
+        ({"metadata__note": "\uff14\uff12\uff14\uff12" * 4}, "$.metadata.note"),
+        ({"metadata": {OTHER_CARD: "x"}}, "$.metadata"),
+        ({"payment_method__name": OTHER_CARD}, "$.payment_method.name"),
+        ({"payment_method__display_wallet_type": OTHER_CARD}, "$.payment_method.display_wallet_type"),
+        ({"allowance__checkout_session_id": OTHER_CARD}, "$.allowance.checkout_session_id"),
+        ({"allowance__merchant_id": OTHER_CARD}, "$.allowance.merchant_id"),
+        (
+            {"risk_signals": [{"type": "card_testing", "score": int(OTHER_CARD), "action": "authorized"}]},
+            "$.risk_signals[0].score",
+        ),
+        ({"metadata__cvc": "137"}, "$.metadata.cvc"),
+        ({"metadata": {"Card-CVV2": "8675"}}, "$.metadata"),
+        (
+            {"payment_method__metadata": {"card_security_code": "137"}},
+            "$.payment_method.metadata.card_security_code",
+        ),
+    ],
+)
+def test_any_card_number_or_code_in_another_member_is_refused_and_kept_nowhere(
+    psp: Psp, changes: dict[str, Any], param: str
+) -> None:
+    """HTTP-14, DP-SEC-01: this card's number or another's, however it is written."""
+    response = psp.delegate(body(**changes))
+    assert_refused(response, 422, param)
+    assert OTHER_CARD not in response.text
+    assert_refused(psp.delegate(key=OTHER_CARD), 422, "Idempotency-Key")
+    for file in psp.folder.glob("psp.db*"):
+        content = file.read_bytes()
+        assert OTHER_CARD.encode() not in content
+        assert b'"8675"' not in content
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["5555555555554445", "1776000000000000", "4006381333931", "a4242424242424241b", "cvc", "the cvv is 137"],
+)
+def test_what_only_resembles_card_data_is_kept(psp: Psp, text: str) -> None:
+    """DP-RES-02."""
+    response = psp.delegate(body(metadata={"note": text, "cvc_check": "pass"}))
+    assert response.json()["metadata"]["note"] == text
 
 
 @pytest.mark.parametrize(

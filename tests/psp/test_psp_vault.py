@@ -279,6 +279,17 @@ def test_what_was_answered_survives_kill_9_and_what_is_repeated_happens_once(tmp
     assert {charge["amount_captured"] for charge in listed} == {100}
 
 
+def test_serve_bounds_what_a_connection_may_carry(tmp_path: Path) -> None:
+    """ERR-01: flat, as every refusal."""
+    process, base = start(tmp_path)
+    try:
+        response = httpx.get(f"{base}/v1/charges", headers={f"X-{n}": "v" for n in range(200)})
+        assert (response.status_code, response.json()["code"]) == (431, "headers_too_large")
+    finally:
+        process.terminate()
+        process.communicate(timeout=20)
+
+
 def test_serve_names_the_setting_that_is_missing(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["serve"], env={"ACPREF_PSP_DATABASE": str(tmp_path / "psp.db")})
     assert result.exit_code == 2

@@ -63,6 +63,10 @@ def check_groups(groups: Sequence[FulfillmentGroup], goods: Sequence[Goods]) -> 
     """``groups`` if they put each line into exactly one group that can deliver it (FUL-12). Raises 400 otherwise."""
     placed: set[int] = set()
     ids: set[str] = set()
+    if len(groups) > len(goods):
+        raise invalid_request(
+            "There are more groups than lines.", param=f"$.fulfillment_groups[{len(goods)}]"
+        )
     for position, group in enumerate(groups):
         path = f"$.fulfillment_groups[{position}]"
         if group.id in ids:

@@ -21,7 +21,7 @@ from acpref_merchant.domain.completion import (
     plan_completion,
 )
 from acpref_merchant.domain.item import Item
-from acpref_merchant.domain.presentation import amount_of, bring_up, total_of
+from acpref_merchant.domain.presentation import amount_of, bring_up, freeze, total_of
 from acpref_merchant.domain.session import Session
 from acpref_merchant.domain.shop import Shop
 from acpref_protocol.errors import invalid_request, not_cancelable, session_closed
@@ -214,6 +214,7 @@ __all__ = [
     "completed",
     "declined",
     "expire",
+    "freeze",
     "is_expired",
     "item_ids",
     "open_session",

@@ -26,6 +26,7 @@ from acpref_protocol.models import (
     Order,
     PaymentData,
 )
+from acpref_protocol.money import MAX_AMOUNT
 
 _CARD_NUMBER = re.compile(r"(?:[0-9][ -]?){12,19}")
 _AUTHENTICATION_CODES = frozenset({"authentication_required", "requires_3ds"})
@@ -98,6 +99,9 @@ def plan_completion(
     if found.status is not Status.READY_FOR_PAYMENT:
         return NotReady(_not_ready(found))
     total = found.price.total
+    if total > MAX_AMOUNT:
+        too_much = "This costs more than can be charged at once."
+        return NotReady(invalid_request(too_much, code="not_ready_for_payment"))
     if session.shown_total != total:
         told = presentation.view(ready, shop, found, now)
         return Repriced(ready.model_copy(update={"shown_total": total}), told)

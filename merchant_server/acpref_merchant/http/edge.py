@@ -1,7 +1,7 @@
 """The way of a request from bytes to an operation, and back (HTTP, VER, AUTH, SIGN, IDEM, ERR).
 
-The order of the checks is fixed: size, bearer token, version, key, JSON, signature, shape. Only what passes all of them
-reaches an operation, so none of these refusals is stored under the key.
+The order of the checks is fixed: repeated headers, size, bearer token, version, key, JSON, signature, card data, shape.
+Only what passes all of them reaches an operation, so none of these refusals is stored under the key.
 """
 
 from __future__ import annotations
@@ -16,10 +16,11 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from acpref_merchant.agents import Agent
+from acpref_merchant.http import card_data
 from acpref_merchant.http.wire import WIRE, Wire
 from acpref_merchant.operations.call import Call, Merchant, Reply
+from acpref_merchant.store import StoreUnavailable
 from acpref_merchant.store.statement import storable
-from acpref_merchant.store.store import StoreUnavailable
 from acpref_protocol import headers, strict_json, versions
 from acpref_protocol.errors import (
     ProtocolError,
@@ -32,6 +33,20 @@ from acpref_protocol.errors import (
 from acpref_protocol.idempotency import fingerprint
 
 log = structlog.get_logger(__name__)
+
+_ONCE = {
+    name.lower().encode(): name
+    for name in (
+        headers.AUTHORIZATION,
+        headers.API_VERSION,
+        headers.IDEMPOTENCY_KEY,
+        headers.REQUEST_ID,
+        headers.CONTENT_TYPE,
+        headers.SIGNATURE,
+        headers.TIMESTAMP,
+        "Host",
+    )
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +72,8 @@ class Edge:
         incoming = request.headers
         sent_key = incoming.get("idempotency-key")
         try:
-            raw = await self._read(request)
+            _refuse_repeated(request)
+            raw = await read_body(request, self.merchant.settings.body_limit)
             agent = self.merchant.agents.authenticate(incoming.get("authorization"))
             wire = WIRE[versions.negotiate(incoming.get("api-version"))]
             key = headers.idempotency_key(sent_key)
@@ -65,7 +81,8 @@ class Edge:
             self.merchant.agents.verify_signature(
                 agent, body, incoming.get("signature"), incoming.get("timestamp"), self.merchant.clock()
             )
-            call = Call(agent, _path(request), key, fingerprint(body), wire)
+            card_data.refuse(raw, body)
+            call = Call(agent, _path(request), card_data.kept(key), fingerprint(body), wire)
             reply = await self._alone(call, act, Post(call, wire, body))
         except ProtocolError as error:
             return self._refuse(request, error, sent_key)
@@ -78,6 +95,7 @@ class Edge:
     async def get(self, request: Request, act: Callable[[Agent, Wire], Awaitable[bytes]]) -> Response:
         """Answer a GET of a protocol resource."""
         try:
+            _refuse_repeated(request)
             agent = self.merchant.agents.authenticate(request.headers.get("authorization"))
             wire = WIRE[versions.negotiate(request.headers.get("api-version"))]
             body = await act(agent, wire)
@@ -99,23 +117,6 @@ class Edge:
         finally:
             self._in_flight.discard(identity)
 
-    async def _read(self, request: Request) -> bytes:
-        limit = self.merchant.settings.body_limit
-        declared = request.headers.get("content-length")
-        if declared is not None and declared.isdigit() and int(declared) > limit:
-            raise payload_too_large(limit)
-        chunks: list[bytes] = []
-        size = 0
-        try:
-            async for chunk in request.stream():
-                size += len(chunk)
-                if size > limit:
-                    raise payload_too_large(limit)
-                chunks.append(chunk)
-        except ClientDisconnect:
-            raise invalid_request("The request ended before its body did.") from None
-        return b"".join(chunks)
-
     @staticmethod
     def _parse(raw: bytes, content_type: str | None, *, required: bool) -> Any:
         if not raw:
@@ -129,7 +130,7 @@ class Edge:
                 param="Content-Type",
                 status=415,
             )
-        body = strict_json.loads(raw)
+        body = strict_json.loads(raw, max_values=MAX_VALUES)
         if body is None:  # which stands for a request without a body
             raise invalid_request("The body is a JSON object.", param="$")
         return body
@@ -148,21 +149,54 @@ class Edge:
         return echoed
 
 
+MAX_VALUES = 10_000
+"""Values in a body; the fullest session has about a tenth of it."""
+
 PATH_LIMIT = 300
 """Characters; the longest path that is served is far shorter, and a database can index this many."""
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body. Raises 413 as soon as it is known to be longer than ``limit`` bytes."""
+    declared = request.headers.get("content-length")
+    if declared is not None and declared.isdigit() and int(declared) > limit:
+        raise payload_too_large(limit)
+    chunks: list[bytes] = []
+    size = 0
+    try:
+        async for chunk in request.stream():
+            size += len(chunk)
+            if size > limit:
+                raise payload_too_large(limit)
+            chunks.append(chunk)
+    except ClientDisconnect:
+        raise invalid_request("The request ended before its body did.") from None
+    return b"".join(chunks)
+
+
+def _refuse_repeated(request: Request) -> None:
+    """Raise 400 when a header that says one thing comes more than once: others on the way may read the other one."""
+    names = [name for name, _ in request.scope["headers"]]
+    if len(set(names)) < len(names):
+        for name in _ONCE.keys() & names:
+            if names.count(name) > 1:
+                raise invalid_request(f"{_ONCE[name]} comes more than once.", param=_ONCE[name])
 
 
 def _path(request: Request) -> str:
     """The concrete path, which is part of what a key belongs to (IDEM-04); 404 for one that cannot be stored."""
     path: str = request.scope["path"]
-    if len(path) > PATH_LIMIT or not storable(path):
+    if len(path) > PATH_LIMIT or not storable(path) or card_data.holds_number(path):
         raise invalid_request("There is nothing at this path.", code="not_found", status=404)
     return path
 
 
 def error_response(error: ProtocolError, outgoing: dict[str, str] | None = None) -> Response:
     """``error`` as HTTP (ERR-01)."""
-    body = json.dumps(error.body(), separators=(",", ":")).encode()
+    told = error.body()
+    for member in told.keys() & {"message", "param"}:
+        told[member] = card_data.masked(told[member])
+    body = json.dumps(told, separators=(",", ":")).encode()
     return Response(body, error.status, {**(outgoing or {}), **error.headers}, media_type=headers.JSON)
 
 
@@ -191,9 +225,8 @@ class LastResort:
             await self._app(scope, receive, watch)
         except Exception as failure:
             error = service_unavailable(1) if isinstance(failure, StoreUnavailable) else processing_error()
-            log.error(
-                "request_failed", path=scope["path"], kind=type(failure).__name__, where=_place(failure)
-            )
+            path = "withheld" if card_data.holds_number(scope["path"]) else scope["path"]
+            log.error("request_failed", path=path, kind=type(failure).__name__, where=_place(failure))
             if began:
                 raise
             request = Request(scope)

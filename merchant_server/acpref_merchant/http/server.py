@@ -9,6 +9,8 @@ from typing import Any
 
 import uvicorn
 
+from acpref_merchant.http.http1 import Http1
+
 
 class PortError(Exception):
     """A port cannot be had; the message says which one and what to do."""
@@ -57,6 +59,8 @@ class Server(uvicorn.Server):
         super().__init__(
             uvicorn.Config(
                 app,
+                http=Http1,
+                ws="none",
                 interface="asgi3",
                 lifespan="on",
                 log_config=None,
