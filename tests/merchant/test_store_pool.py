@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 
 import psycopg
 import pytest
+import uvloop
 from tests.postgres import PostgreSQLServer
 
 from acpref_merchant.domain.item import Item
@@ -165,6 +167,37 @@ def test_a_connection_lost_during_the_commit_is_not_run_again(
     with pytest.raises(StoreUnavailable, match="outcome unknown"):
         postgres_store.run_sync(work)
     assert runs == 1
+
+
+def test_connections_that_are_cut_under_load_hang_nobody_and_lose_nothing_that_was_answered(
+    postgres_store_url: str,
+) -> None:
+    """On the event loop that serves, with statements that are long on their way."""
+    store = open_store(postgres_store_url, pool_size=6)
+
+    async def put(n: int) -> str:
+        key = f"{n:03}"
+        with suppress(StoreUnavailable):
+            await store.run(lambda tx: meta.put(tx, key, key * (10 if n % 3 else 1_000_000)))
+            return key
+        return ""
+
+    async def scenario() -> list[str]:
+        answered: list[str] = []
+        async with asyncio.timeout(60):
+            for first in range(0, 72, 12):
+                work = asyncio.gather(*(put(n) for n in range(first, first + 12)))
+                await asyncio.to_thread(_terminate_others, postgres_store_url)
+                answered += await work
+        found = await store.read(lambda tx: [meta.get(tx, key) for key in answered if key])
+        assert [value and value[:3] for value in found] == [key for key in answered if key]
+        await store.aclose()
+        return answered
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        answered = runner.run(scenario())
+    assert len(answered) == 72
+    assert any(answered)
 
 
 def test_a_server_that_is_gone_is_a_typed_error_and_its_return_is_noticed(

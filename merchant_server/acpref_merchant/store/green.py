@@ -143,6 +143,14 @@ class GreenConnection(psycopg.Connection[Any]):
         except psycopg.OperationalError:
             self.close()
 
+    def look_again(self) -> None:
+        """Go on if there is something to read after all.
+
+        libuv forgets a socket on which an error has occurred, such as a reset by the server, and tells nobody.
+        """
+        if self._waiting is not None and self._ready_now() & Ready.R:
+            self._waiting.switch(Ready.R)
+
     @override
     def close(self) -> None:
         """Close the connection; in the thread of its loop if it has one."""

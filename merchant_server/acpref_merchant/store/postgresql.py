@@ -31,6 +31,7 @@ T = TypeVar("T")
 
 _ATTEMPTS = 6
 _FIRST_PAUSE_SECONDS = 0.005
+_LOOK_AGAIN_SECONDS = 0.5
 
 
 _BEGIN = {False: "BEGIN", True: "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"}
@@ -127,6 +128,7 @@ class Lane:
         self._limit = limit
         self._queue: deque[_Job] = deque()
         self._workers = 0
+        self._timer: asyncio.TimerHandle | None = None
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -137,6 +139,8 @@ class Lane:
         if self._workers < self._limit:
             self._workers += 1
             self._idle.clear()
+            if self._timer is None:
+                self._timer = self._loop.call_later(_LOOK_AGAIN_SECONDS, self._look_again)
             green.start(self._work, self._loop)
         return future
 
@@ -150,6 +154,12 @@ class Lane:
             self._connections.abandon()
         else:
             self._connections.close()
+
+    def _look_again(self) -> None:
+        self._timer = None
+        self._connections.look_again()
+        if self._workers:
+            self._timer = self._loop.call_later(_LOOK_AGAIN_SECONDS, self._look_again)
 
     def _work(self) -> None:
         while self._queue:
@@ -212,6 +222,11 @@ class Connections:
         self.close()
         for connection in self._in_use:
             connection.pgconn.finish()
+
+    def look_again(self) -> None:
+        """Wake whoever waits on a connection whose news the event loop has missed."""
+        for connection in list(self._in_use):
+            connection.look_again()
 
     def _once(self, function: Callable[[Tx], T], read_only: bool) -> T:
         connection = self._take()
