@@ -6,8 +6,10 @@ keeps ``acpref --help`` fast and lets an agent builder install ``acpref[agent]``
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
+from types import ModuleType
 from typing import NamedTuple, NoReturn
 
 from rich.console import Console
@@ -53,12 +55,25 @@ def main(arguments: list[str] | None = None) -> None:
     if command is None:
         _fail(f"no such command: {arguments[0]!r}; run 'acpref --help' for the list")
     try:
-        module = importlib.import_module(command.module)
+        module = _import(command.module)
     except ModuleNotFoundError as error:
         if error.name and error.name.partition(".")[0].startswith("acpref"):
             raise
         _fail(f"'acpref {arguments[0]}' needs the package {error.name}: install acpref[{command.extra}]")
     module.app(args=arguments[1:], prog_name=f"acpref {arguments[0]}")
+
+
+def _import(name: str) -> ModuleType:
+    """Import a module, without the garbage collector: what modules make stays, and looking through it takes time.
+
+    That also holds for later, hence the freezing.
+    """
+    gc.disable()
+    try:
+        return importlib.import_module(name)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def _print_commands() -> None:

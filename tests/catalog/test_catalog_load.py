@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from acpref_merchant.catalog.generate import write_catalog
 from acpref_merchant.catalog.load import META_KEY, catalog_hash, load_catalog
 from acpref_merchant.catalog.problems import CatalogError
 from acpref_merchant.catalog.rows import item_rows
-from acpref_merchant.domain.item import Item, Product, items_of
+from acpref_merchant.domain.item import Item, Product, Variant, items_of
 from acpref_merchant.store import Store, items, meta, open_store
 
 CATALOGS = Path(__file__).resolve().parents[2] / "catalogs"
@@ -58,6 +58,18 @@ def meant(path: Path) -> list[Item]:
     return [item for product in iter_products(path) for item in items_of(product)]
 
 
+def as_item(row: items.NewItem) -> Item:
+    return Item.model_validate_json(row.data).model_copy(update={"available": row.on_hand})
+
+
+def outcome(read: Callable[[], list[Item]]) -> list[Item] | str:
+    """The items, or what is said of the file instead."""
+    try:
+        return read()
+    except CatalogError as error:
+        return str(error)
+
+
 @pytest.mark.parametrize("name", ["corner_shop", "apparel", "digital_goods"])
 def test_the_database_holds_exactly_the_items_of_the_files_in_their_order(store: Store, name: str) -> None:
     shop = load_catalog(store, CATALOGS / name)
@@ -72,14 +84,58 @@ def test_the_fast_way_and_the_models_make_the_same_items(
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "products.jsonl"
     path.write_text("\n".join(product.model_dump_json(exclude_defaults=short) for product in made))
-    stored = [
-        Item.model_validate_json(row["data"]).model_copy(update={"available": row["on_hand"]})
-        for row in item_rows(path)
-    ]
+    stored = list(map(as_item, item_rows(path)))
     assert stored == [item for product in made for item in items_of(product)]
-    assert [(row["id"], row["product_id"], row["unit_amount"]) for row in item_rows(path)] == [
+    assert [(row.id, row.product_id, row.unit_amount) for row in item_rows(path)] == [
         (item.id, item.product_id, item.unit_amount) for item in stored
     ]
+
+
+ODD_VALUES = st.sampled_from(
+    [
+        None,
+        True,
+        0,
+        -1,
+        1.0,
+        2**53,
+        "",
+        " ",
+        "a b",
+        "x" * 101,
+        "https://a.example/%zz",
+        "\x00",
+        [],
+        [None],
+        {},
+        {"a": 1},
+    ]
+)
+MEMBERS = [
+    *Product.model_fields,
+    *Variant.model_fields,
+    "name",
+    "type",
+    "product_id",
+    "unit_amount",
+    "available",
+]
+
+
+@settings(deadline=None, max_examples=400)
+@given(products(), st.data())
+def test_the_fast_way_refuses_what_the_models_refuse_in_the_same_words(
+    tmp_path_factory: pytest.TempPathFactory, product: Product, data: st.DataObject
+) -> None:
+    document = product.model_dump(mode="json", exclude_defaults=data.draw(st.booleans()))
+    places: list[Any] = [document, *document["variants"]]
+    places += [one for variant in document["variants"] for one in variant.get("options", [])]
+    place = data.draw(st.sampled_from(places))
+    place[data.draw(st.sampled_from([*place, *MEMBERS]))] = data.draw(ODD_VALUES)
+    path = tmp_path_factory.getbasetemp() / "odd.jsonl"
+    path.write_text(json.dumps(document))
+    fast = outcome(lambda: list(map(as_item, item_rows(path))))
+    assert fast == outcome(lambda: meant(path))
 
 
 def test_the_same_files_are_not_imported_again(store: Store, tmp_path: Path) -> None:
@@ -118,6 +174,17 @@ def test_a_mistake_changes_nothing(store: Store, tmp_path: Path) -> None:
         load_catalog(store, path)
     assert [item.id for item in everything(store)] == ["v1"]
     assert store.read_sync(lambda tx: meta.get(tx, META_KEY)) == before
+
+
+def test_a_mistake_in_the_first_catalog_leaves_the_database_empty(store: Store, tmp_path: Path) -> None:
+    """However many products there were before it."""
+    path = catalog(tmp_path / "shop", *(mug(number) for number in range(250)), mug(7))
+    with pytest.raises(
+        CatalogError, match=r"products\.jsonl:251: \$\.id: the product id 'p7' was used before"
+    ):
+        load_catalog(store, path)
+    assert everything(store) == []
+    assert store.read_sync(lambda tx: meta.get(tx, META_KEY)) is None
 
 
 def test_the_hash_is_of_what_the_files_say_not_of_where_they_lie(tmp_path: Path) -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from acpref_merchant.domain.item import Item
-from acpref_merchant.store import Store, items
+from acpref_merchant.store import Store, items, open_store
 
 
 def item(name: str, *, stock: int | None = 10, price: int = 500, title: str = "Thing") -> Item:
@@ -175,6 +177,42 @@ def test_an_import_that_breaks_off_changes_nothing(store: Store) -> None:
     ]
     assert _import(store) == 0
     assert store.read_sync(items.count) == 0
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 250])
+def test_an_empty_shop_takes_any_number_of_items(store: Store, count: int) -> None:
+    made = [item(f"i{n * 7 % 997}", stock=None if n % 3 else n) for n in range(count)]
+    assert _import(store, *made) == count
+    assert store.read_sync(lambda tx: list(items.iterate(tx))) == made
+
+
+def test_a_first_import_that_breaks_off_leaves_the_shop_empty(store: Store) -> None:
+    def broken() -> Iterator[Item]:
+        yield from (item(f"i{n}") for n in range(150))
+        raise LookupError("line 151")
+
+    with pytest.raises(LookupError):
+        store.run_sync(lambda tx: items.replace_all(tx, broken()))
+    with pytest.raises(ValueError, match="'i3' is given twice"):
+        _import(store, *(item(f"i{n}") for n in range(150)), item("i3"))
+    assert store.read_sync(items.count) == 0
+
+
+def test_two_servers_that_start_at_once_both_fill_the_shop(store: Store, store_url: str) -> None:
+    """The second one begins while the first is in the middle of it, waits, and finds items that are there."""
+    made = [item(f"i{n}") for n in range(250)]
+    with ThreadPoolExecutor(1) as pool, closing(open_store(store_url)) as other:
+        second: list[Future[int]] = []
+
+        def first() -> Iterator[Item]:
+            yield from made[:150]
+            if not second:  # a transaction may be run again
+                second.append(pool.submit(_import, other, *made))
+            yield from made[150:]
+
+        assert store.run_sync(lambda tx: items.replace_all(tx, first())) == 250
+        assert second[0].result(30) == 250
+    assert store.read_sync(lambda tx: list(items.iterate(tx))) == made
 
 
 def test_pages_cover_the_catalog_in_its_order(store: Store) -> None:

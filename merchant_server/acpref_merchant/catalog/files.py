@@ -135,6 +135,19 @@ class UniqueIds:
 
         Ids are printable, since they are column values and parts of addresses.
         """
+        distinct = set(variant_ids)
+        if (
+            product_id in self._products
+            or len(distinct) != len(variant_ids)
+            or not self._variants.isdisjoint(distinct)
+            or not (product_id + "".join(variant_ids)).isprintable()
+        ):
+            self._refuse(product_id, variant_ids)
+        self._products.add(product_id)
+        self._variants.update(distinct)
+
+    def _refuse(self, product_id: str, variant_ids: Sequence[str]) -> None:
+        """Say which of the ids cannot be taken, and why."""
         if product_id in self._products:
             raise RecordError(f"the product id {product_id!r} was used before", "$.id")
         if not product_id.isprintable():
@@ -144,8 +157,6 @@ class UniqueIds:
                 raise RecordError(f"the variant id {one!r} was used before", f"$.variants[{index}].id")
             if not one.isprintable():
                 raise RecordError("contains unprintable characters", f"$.variants[{index}].id")
-        self._products.add(product_id)
-        self._variants.update(variant_ids)
 
 
 def check_disclosures(texts: Sequence[str]) -> None:
