@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from typing import Any, TypeVar
+from typing import Any
 
 import psycopg
 from sqlalchemy import URL, Engine, event, make_url
@@ -48,17 +48,10 @@ def create_engine(url: URL) -> Engine:
     return engine
 
 
-C = TypeVar("C", bound=psycopg.Connection[Any])
-
-
-def connect_postgresql(url: URL, kind: type[C]) -> C:
-    """A connection of the class ``kind`` in autocommit mode: BEGIN is written out. Raises psycopg.Error."""
+def connect_postgresql(url: URL) -> psycopg.Connection[Any]:
+    """A connection in autocommit mode: BEGIN is written out. Raises psycopg.Error."""
     _, parameters = PGDialect_psycopg().create_connect_args(url)  # type: ignore[no-untyped-call]
-    connection = kind.connect(**parameters, **_postgresql_settings(url), autocommit=True)
-    # Statements are few, and used all the time: prepared at their second use, and none is ever forgotten.
-    connection.prepare_threshold = 1
-    connection.prepared_max = 256
-    return connection
+    return psycopg.connect(**parameters, **_postgresql_settings(url), autocommit=True)
 
 
 def _postgresql_settings(url: URL) -> dict[str, Any]:

@@ -9,18 +9,13 @@ times as much.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import select
 import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-import psycopg
-from greenlet import GreenletExit, getcurrent, greenlet
-from psycopg.abc import PQGen
-from psycopg.waiting import Ready, Wait
-from typing_extensions import override
+from greenlet import getcurrent, greenlet
 
 T = TypeVar("T")
 
@@ -64,102 +59,53 @@ def in_thread(function: Callable[[], T]) -> T:
     return future.result()
 
 
-class GreenConnection(psycopg.Connection[Any]):
-    """A connection that waits for its server in the event loop when a strand uses it, and by blocking elsewhere.
+class Watch:
+    """A socket whose news wake the strand that waits for them. ``unasked`` is called for news that nobody waits for."""
 
-    One that is used by strands is watched by their loop from its first wait until it is closed.
-    """
-
-    _loop: asyncio.AbstractEventLoop | None = None
-    _watched = -1
-    _waiting: _Strand | None = None
-
-    pipelined: psycopg.Pipeline | None = None
-    """Set when statements are sent without waiting for the outcome of those before."""
-
-    def keep_pipelined(self) -> None:
-        """Use pipeline mode until the connection is closed."""
-        self._until_closed = contextlib.ExitStack()
-        self.pipelined = self._until_closed.enter_context(self.pipeline())
-
-    @override
-    def wait(self, gen: PQGen[T], interval: float = 0.1, timeout: float | None = None) -> T:
-        """Drive ``gen`` to its end. Everything that psycopg does on a connection goes through here."""
-        strand = getcurrent()
-        if not isinstance(strand, _Strand) or timeout is not None:
-            return super().wait(gen, interval, timeout)
-        try:
-            state = next(gen)
-            if self._loop is None:
-                self._watch(strand.loop)
-            while True:
-                # What is to be sent fits into the socket's buffer nearly always: no need to ask the loop.
-                ready = self._ready_now() if state & Wait.W else Ready.NONE
-                state = gen.send(ready or self._until_ready(strand, state))
-        except StopIteration as end:
-            result: T = end.value
-            return result
-
-    def _watch(self, loop: asyncio.AbstractEventLoop) -> None:
-        # A descriptor of our own: libpq closes its one without telling the loop.
-        self._watched = os.dup(self.pgconn.socket)
-        self._poll = select.poll()
-        self._poll.register(self._watched, select.POLLIN | select.POLLOUT)
+    def __init__(self, socket: int, loop: asyncio.AbstractEventLoop, unasked: Callable[[], None]) -> None:
+        # A descriptor of our own, since libpq closes its one without telling the loop.
+        self._socket = os.dup(socket)
         self._loop = loop
-        loop.add_reader(self._watched, self._on_ready, Ready.R)
+        self._unasked = unasked
+        self._waiting: _Strand | None = None
+        self._poll = select.poll()
+        self._poll.register(self._socket, select.POLLIN)
+        loop.add_reader(self._socket, self._on_ready, True)
 
-    def _ready_now(self) -> int:
-        ready = 0
-        for _, event in self._poll.poll(0):
-            ready |= (Ready.R if event & ~select.POLLOUT else 0) | (Ready.W if event & select.POLLOUT else 0)
-        return ready
-
-    def _until_ready(self, strand: _Strand, state: Wait) -> Ready:
+    def until_readable(self, flush: Callable[[], int]) -> None:
+        """Set the running strand aside until there is something to read; meanwhile ``flush`` until it returns 0."""
+        strand = getcurrent()
+        assert isinstance(strand, _Strand)  # noqa: S101 - nobody else has such a connection
         while True:
-            # psycopg may wait for an answer while a long question is still on its way.
-            sending = bool(state & Wait.W or self.pgconn.flush())
+            sending = bool(flush())
             if sending:
-                strand.loop.add_writer(self._watched, self._on_ready, Ready.W)
+                self._loop.add_writer(self._socket, self._on_ready, False)
             self._waiting = strand
             try:
-                ready: Ready = strand.pause()
-            except GreenletExit:  # the loop is gone: nobody would ever take the strand up again
-                self.pgconn.finish()
-                raise
+                readable: bool = strand.pause()
             finally:
                 self._waiting = None
             if sending:
-                strand.loop.remove_writer(self._watched)
-            if ready & state:
-                return ready
-
-    def _on_ready(self, ready: Ready) -> None:
-        if self._waiting is not None:
-            self._waiting.switch(ready)
-            return
-        # Nobody asked: a notice, or the server hangs up.
-        try:
-            self.pgconn.consume_input()
-        except psycopg.OperationalError:
-            self.close()
+                self._loop.remove_writer(self._socket)
+            if readable:
+                return
 
     def look_again(self) -> None:
-        """Go on if there is something to read after all.
+        """Wake the strand if there is something to read after all.
 
         libuv forgets a socket on which an error has occurred, such as a reset by the server, and tells nobody.
         """
-        if self._waiting is not None and self._ready_now() & Ready.R:
-            self._waiting.switch(Ready.R)
+        if self._waiting is not None and self._poll.poll(0):
+            self._waiting.switch(True)
 
-    @override
     def close(self) -> None:
-        """Close the connection; in the thread of its loop if it has one."""
-        if self.pipelined is not None:
-            with contextlib.suppress(psycopg.Error):  # broken or not, it is not needed any more
-                self._until_closed.close()
-        super().close()
-        if self._loop is not None:
-            if not self._loop.is_closed():
-                self._loop.remove_reader(self._watched)
-            os.close(self._watched)
-            self._loop = None
+        """Stop watching."""
+        if not self._loop.is_closed():
+            self._loop.remove_reader(self._socket)
+        os.close(self._socket)
+
+    def _on_ready(self, readable: bool) -> None:
+        if self._waiting is not None:
+            self._waiting.switch(readable)
+        elif readable:
+            self._unasked()

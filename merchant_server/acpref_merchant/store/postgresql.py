@@ -12,19 +12,18 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 import psycopg
 from greenlet import GreenletExit
-from psycopg import pq
 from sqlalchemy import URL
 from typing_extensions import override
 
 from acpref_merchant.store import green
 from acpref_merchant.store.engine import connect_postgresql, is_retriable
-from acpref_merchant.store.errors import StoreClosed, StoreUnavailable, TransactionOver
-from acpref_merchant.store.green import GreenConnection
-from acpref_merchant.store.statement import DialectName, Tx, typed
+from acpref_merchant.store.errors import StoreClosed, StoreUnavailable
+from acpref_merchant.store.pipeline import Pipeline, is_there
+from acpref_merchant.store.statement import CursorTx, DialectName, Tx, finished, typed
 from acpref_merchant.store.store import Store
 
 T = TypeVar("T")
@@ -49,9 +48,7 @@ class PostgreSQLStore(Store):
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
         self._url = url
-        self._blocking = Connections(
-            url, pipelined=False
-        )  # which could not take a large import as one stream
+        self._blocking = Connections(lambda: _Waiting(connect_postgresql(url)))
         self._pool_size = pool_size
         self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
         self._lock = threading.Lock()
@@ -98,7 +95,7 @@ class PostgreSQLStore(Store):
         loop = asyncio.get_running_loop()
         lane = self._lanes.get(loop)
         if lane is None:
-            lane = Lane(Connections(self._url, pipelined=True), loop, self._pool_size)
+            lane = Lane(self._url, loop, self._pool_size)
             with self._lock:
                 gone = [self._lanes.pop(other) for other in list(self._lanes) if other.is_closed()]
                 self._lanes[loop] = lane
@@ -122,8 +119,9 @@ class _Job(NamedTuple):
 class Lane:
     """The transactions of one event loop: up to ``limit`` under way, the others queued in the order they came."""
 
-    def __init__(self, connections: Connections, loop: asyncio.AbstractEventLoop, limit: int) -> None:
-        self._connections = connections
+    def __init__(self, url: URL, loop: asyncio.AbstractEventLoop, limit: int) -> None:
+        self._url = url
+        self._connections = Connections(self._connect)
         self._loop = loop
         self._limit = limit
         self._queue: deque[_Job] = deque()
@@ -155,6 +153,9 @@ class Lane:
         else:
             self._connections.close()
 
+    def _connect(self) -> Pipeline:
+        return Pipeline(green.in_thread(partial(connect_postgresql, self._url)), self._loop)
+
     def _look_again(self) -> None:
         self._timer = None
         self._connections.look_again()
@@ -173,9 +174,8 @@ class Lane:
             except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the caller, not to the loop
                 _fail(job.waiter, error)
             else:
-                if (
-                    not job.waiter.done()
-                ):  # cancelled: the work is done all the same, only the answer is not wanted
+                # When cancelled, the work is done all the same, only the answer is not wanted.
+                if not job.waiter.done():
                     job.waiter.set_result(result)
             del job  # keep no request alive while waiting for the next
         self._workers -= 1
@@ -188,14 +188,76 @@ def _fail(waiter: asyncio.Future[Any], error: BaseException) -> None:
         waiter.set_exception(error)
 
 
-class Connections:
-    """Idle connections, and transactions on them: in the strands of one loop (see ``green``), or in waiting threads."""
+class Link(Protocol):
+    """A connection, and one transaction at a time on it. Raises psycopg's errors."""
 
-    def __init__(self, url: URL, *, pipelined: bool) -> None:
-        self._url = url
-        self._pipelined = pipelined
-        self._idle: list[GreenConnection] = []
-        self._in_use: set[GreenConnection] = set()
+    @property
+    def closed(self) -> bool:
+        """Whether the connection is lost or has been closed."""
+
+    def usable(self) -> bool:
+        """Whether the server, as far as it has been heard, is still there. Costs no round trip."""
+
+    def begin(self, statement: str) -> Tx:
+        """A transaction that begins with ``statement``."""
+
+    def commit(self) -> None:
+        """Commit the transaction."""
+
+    def roll_back(self) -> None:
+        """Undo the transaction after whatever happened to it."""
+
+    def look_again(self) -> None:
+        """Go on if there is something to read after all."""
+
+    def close(self) -> None:
+        """Close the connection; may be called twice."""
+
+    def hang_up(self) -> None:
+        """Cut the connection, whoever uses it."""
+
+
+class _Waiting:
+    """A link whose user waits for every statement, in a thread of its own."""
+
+    def __init__(self, connection: psycopg.Connection[Any]) -> None:
+        self._connection = connection
+
+    @property
+    def closed(self) -> bool:
+        return self._connection.closed
+
+    def usable(self) -> bool:
+        return is_there(self._connection.pgconn)
+
+    def begin(self, statement: str) -> Tx:
+        cursor = self._connection.cursor()
+        cursor.execute(statement)
+        return CursorTx("postgresql", cursor)
+
+    def commit(self) -> None:
+        self._connection.commit()
+
+    def roll_back(self) -> None:
+        self._connection.rollback()
+
+    def look_again(self) -> None:
+        return
+
+    def close(self) -> None:
+        self._connection.close()
+
+    def hang_up(self) -> None:
+        self._connection.pgconn.finish()
+
+
+class Connections:
+    """Links that are idle or in use, and transactions on them. ``connect`` makes a new one or raises psycopg.Error."""
+
+    def __init__(self, connect: Callable[[], Link]) -> None:
+        self._connect = connect
+        self._idle: list[Link] = []
+        self._in_use: set[Link] = set()
         self._closed = False
 
     def transact(self, function: Callable[[Tx], T], *, read_only: bool) -> T:
@@ -220,88 +282,57 @@ class Connections:
     def abandon(self) -> None:
         """Hang up on all of them: the loop whose strands used them is gone, and its transactions hold locks."""
         self.close()
-        for connection in self._in_use:
-            connection.pgconn.finish()
+        for link in self._in_use:
+            link.hang_up()
 
     def look_again(self) -> None:
         """Wake whoever waits on a connection whose news the event loop has missed."""
-        for connection in list(self._in_use):
-            connection.look_again()
+        for link in list(self._in_use):
+            link.look_again()
 
     def _once(self, function: Callable[[Tx], T], read_only: bool) -> T:
-        connection = self._take()
-        pipeline = connection.pipelined
-        cursor = connection.cursor()
-        tx = Tx("postgresql", cursor, None if pipeline is None else pipeline.sync)
+        link = self._take()
         committing = False
         try:
-            cursor.execute(_BEGIN[read_only])
-            result = function(tx)
-            if tx.over:  # it has kept a failure to itself
-                raise TransactionOver("the transaction has failed")
+            result = finished(function, link.begin(_BEGIN[read_only]))
             committing = True
-            cursor.execute("COMMIT")
-            if pipeline is not None:
-                pipeline.sync()
+            link.commit()
         except GreenletExit:
             raise
         except BaseException as error:
-            if connection.closed:
-                if committing:
-                    raise StoreUnavailable(
-                        "the connection was lost during the commit: outcome unknown"
-                    ) from error
-                raise _LostBeforeCommit(str(error)) from error
-            _roll_back(connection)
-            if isinstance(error, psycopg.Error):
-                raise typed(error) from error
-            raise
+            if not link.closed:
+                with contextlib.suppress(psycopg.Error):
+                    link.roll_back()
+            if not link.closed:
+                raise (typed(error) if isinstance(error, psycopg.Error) else error) from error.__cause__
+            if committing:
+                raise StoreUnavailable(
+                    "the connection was lost during the commit: outcome unknown"
+                ) from error
+            raise _LostBeforeCommit(str(error)) from error
         else:
             return result
         finally:
-            tx.close()
-            self._give_back(connection)
+            self._give_back(link)
 
-    def _take(self) -> GreenConnection:
+    def _take(self) -> Link:
         """A connection that is idle, or a new one. Those that the server has closed meanwhile are thrown away."""
         while self._idle:
-            connection = self._idle.pop()
-            if not _hung_up(connection):
-                self._in_use.add(connection)
-                return connection
-            connection.close()
-        try:
-            connection = green.in_thread(partial(connect_postgresql, self._url, GreenConnection))
-            if self._pipelined:
-                connection.keep_pipelined()
-        except psycopg.Error as error:
-            raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
-        self._in_use.add(connection)
-        return connection
-
-    def _give_back(self, connection: GreenConnection) -> None:
-        self._in_use.discard(connection)
-        if self._closed or connection.closed:
-            connection.close()
+            link = self._idle.pop()
+            if link.usable():
+                break
+            link.close()
         else:
-            self._idle.append(connection)
+            try:
+                link = self._connect()
+            except psycopg.Error as error:
+                raise StoreUnavailable(f"no connection to PostgreSQL: {error}") from error
+        self._in_use.add(link)
+        return link
 
-
-def _roll_back(connection: GreenConnection) -> None:
-    """Make the connection fit for the next transaction, or close it."""
-    for _ in range(2):  # what was still on its way when the first statement failed may fail as well
-        with contextlib.suppress(psycopg.Error):
-            connection.rollback()
-        if connection.pgconn.transaction_status == pq.TransactionStatus.IDLE:
-            return
-    connection.close()
-
-
-def _hung_up(connection: psycopg.Connection[Any]) -> bool:
-    """Whether the server has closed an idle connection, as far as this side has heard. Costs no round trip."""
-    try:
-        connection.pgconn.consume_input()  # its last words
-        connection.pgconn.consume_input()  # and the end
-    except psycopg.OperationalError:
-        return True
-    return connection.closed
+    def _give_back(self, link: Link) -> None:
+        self._in_use.discard(link)
+        if self._closed or link.closed:
+            link.close()
+        else:
+            self._idle.append(link)

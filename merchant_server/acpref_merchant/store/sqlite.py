@@ -21,8 +21,8 @@ from sqlalchemy import URL, Engine
 from typing_extensions import override
 
 from acpref_merchant.store import engine as engines
-from acpref_merchant.store.errors import StoreClosed, StoreUnavailable, TransactionOver
-from acpref_merchant.store.statement import DialectName, Tx
+from acpref_merchant.store.errors import StoreClosed, StoreUnavailable
+from acpref_merchant.store.statement import CursorTx, DialectName, Tx, finished
 from acpref_merchant.store.store import Store
 
 T = TypeVar("T")
@@ -110,9 +110,9 @@ class _Connection:
         if read_only:
             self.execute("PRAGMA query_only = ON")
 
-    def tx(self) -> Tx:
-        """A transaction for one function; BEGIN and COMMIT are the caller's."""
-        return Tx("sqlite", self.driver.cursor())
+    def run(self, function: Callable[[Tx], T]) -> T:
+        """What ``function`` makes of a transaction; BEGIN and COMMIT are the caller's."""
+        return finished(function, CursorTx("sqlite", self.driver.cursor()))
 
     def undo(self) -> None:
         """Roll back if anything is open. If that fails, the next BEGIN will, and say so."""
@@ -142,7 +142,7 @@ class _Blocking:
             connection = self._connection
             self._control(self._begin)
             try:
-                result = _run(function, connection.tx())
+                result = connection.run(function)
                 self._control("COMMIT")
             except BaseException:
                 connection.undo()
@@ -208,7 +208,7 @@ class Lane:
                 raise StoreUnavailable(str(error)) from error
             self._snapshot = True
             self._loop.call_soon(self._end_snapshot)
-        return _run(function, reader.tx())
+        return reader.run(function)
 
     def _end_snapshot(self) -> None:
         self._snapshot = False
@@ -279,7 +279,7 @@ class Lane:
 
     def _attempt(self, job: _Job) -> _Outcome:
         try:
-            return _Outcome(job.waiter, _run(job.function, self._writer.tx()), None)
+            return _Outcome(job.waiter, self._writer.run(job.function), None)
         except StopIteration:  # a future refuses it: it would end the generator that awaits
             return _Outcome(job.waiter, None, RuntimeError("the function raised StopIteration"))
         except BaseException as error:  # noqa: BLE001 - whatever it is, it belongs to the caller, not to the loop
@@ -314,16 +314,6 @@ class Lane:
         else:
             self._at_work = False
             self._idle.set()
-
-
-def _run(function: Callable[[Tx], T], tx: Tx) -> T:
-    try:
-        result = function(tx)
-        if tx.over:  # it has kept a failure to itself
-            raise TransactionOver("the transaction has failed")
-        return result
-    finally:
-        tx.close()
 
 
 def _all_failed(batch: Iterable[_Job], cause: sqlite3.Error) -> list[_Outcome]:

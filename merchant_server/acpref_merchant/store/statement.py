@@ -2,15 +2,17 @@
 
 The statements of the hot path are written in SQLAlchemy Core on the tables, compiled to text once per database, and
 handed to the driver as text: running them costs what the driver costs (about a fifth of a Core execution). This module
-is the only place that knows how. It can be this small because every column is TEXT, BIGINT or bytes, which both
-drivers take and give as ``str``, ``int`` and ``bytes`` without conversion.
+is the only place that knows how. It can be this small because every column is TEXT, BIGINT or bytes, which the drivers
+take and give as ``str``, ``int`` and ``bytes`` without conversion.
 """
 
 from __future__ import annotations
 
+import re
 import sqlite3
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, Literal, Protocol, cast
+from typing import Any, Literal, Protocol, TypeVar, cast
 
 import psycopg
 from psycopg import sql
@@ -20,9 +22,11 @@ from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql import ClauseElement
+from typing_extensions import override
 
 from acpref_merchant.store.errors import ConstraintViolation, StoreUnavailable, TransactionOver
 
+T = TypeVar("T")
 DialectName = Literal["sqlite", "postgresql"]
 Row = tuple[Any, ...]
 
@@ -36,6 +40,8 @@ _INSERTS: dict[DialectName, InsertFunction] = {
     "sqlite": cast("InsertFunction", sqlite.insert),  # the same methods, without a common base class
     "postgresql": postgresql.insert,
 }
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s|%%")
 
 _CONSTRAINT = (sqlite3.IntegrityError, psycopg.IntegrityError)
 
@@ -53,11 +59,12 @@ class Statement:
     For ON CONFLICT, which Core has in each dialect only, give a function of the dialect's ``insert`` instead.
     """
 
-    __slots__ = ("_clause", "_texts")
+    __slots__ = ("_clause", "_numbered", "_texts")
 
     def __init__(self, clause: Executable | Callable[[InsertFunction], Executable]) -> None:
         self._clause = clause
         self._texts: dict[DialectName, str] = {}
+        self._numbered: tuple[bytes, tuple[str, ...]] | None = None
 
     def text(self, dialect: DialectName) -> str:
         """The statement in the words of ``dialect``, compiled at its first use."""
@@ -65,6 +72,18 @@ class Statement:
             return self._texts[dialect]
         except KeyError:
             return self._texts.setdefault(dialect, _compile(self._clause, dialect))
+
+    def numbered(self) -> tuple[bytes, tuple[str, ...]]:
+        """The statement as PostgreSQL itself reads it, with ``$1`` for the first of the parameters named beside it."""
+        if self._numbered is None:
+            names: dict[str, int] = {}
+
+            def number(found: re.Match[str]) -> str:
+                return "%" if found[1] is None else f"${names.setdefault(found[1], len(names) + 1)}"
+
+            text = _PLACEHOLDER.sub(number, self.text("postgresql"))
+            self._numbered = text.encode(), tuple(names)
+        return self._numbered
 
 
 def _compile(clause: Executable | Callable[[InsertFunction], Executable], dialect: DialectName) -> str:
@@ -105,6 +124,54 @@ def storable(text: str) -> bool:
     return "\x00" not in text
 
 
+class Tx(ABC):
+    """An open transaction. It is valid only inside the function that received it.
+
+    After an exception nothing more can be run on it: let the exception out, and the transaction is rolled back.
+    """
+
+    __slots__ = ("over",)
+
+    dialect: DialectName
+    over: bool
+    """Whether the transaction has failed or ended."""
+
+    @abstractmethod
+    def rows(self, statement: Statement, /, **params: Any) -> list[Row]:
+        """Run ``statement`` and return all of its rows."""
+
+    def row(self, statement: Statement, /, **params: Any) -> Row | None:
+        """Run ``statement`` and return its first row, or None. Statements with RETURNING are run to their end."""
+        rows = self.rows(statement, **params)
+        return rows[0] if rows else None
+
+    @abstractmethod
+    def execute_each(self, statement: Statement, params: Sequence[Mapping[str, Any]], /) -> list[int]:
+        """Run ``statement`` for each member of ``params`` and return how many rows each changed."""
+
+    def execute(self, statement: Statement, params: Mapping[str, Any] | None = None, /, **more: Any) -> int:
+        """Run ``statement`` and return how many rows it changed."""
+        return self.execute_each(statement, (more if params is None else {**params, **more},))[0]
+
+    @abstractmethod
+    def write(self, statement: Statement, /, **params: Any) -> None:
+        """Run ``statement``, whose outcome nobody needs to know: PostgreSQL is not waited for.
+
+        If it fails, then a later statement raises what it would have raised, or the end of the transaction does.
+        """
+
+    @abstractmethod
+    def execute_many(self, statement: Statement, params: Iterable[Any]) -> None:
+        """Run ``statement`` once for each member of ``params``; for bulk work."""
+
+    @abstractmethod
+    def copy(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
+        """Append ``rows``, with a value for every column, to ``table`` as one stream.
+
+        On PostgreSQL only, and only in ``run_sync``.
+        """
+
+
 class Cursor(Protocol):
     """What both drivers' cursors have in common."""
 
@@ -121,103 +188,45 @@ class Cursor(Protocol):
     def fetchall(self) -> list[Any]:
         """All rows of the last statement."""
 
-    def fetchone(self) -> Any:
-        """The next row of the last statement, or None."""
 
+class CursorTx(Tx):
+    """A transaction on a cursor that waits for each outcome: on SQLite, and on PostgreSQL for callers that wait."""
 
-class _Over:
-    """Stands in for the cursor of a transaction that is over."""
+    __slots__ = ("_cursor", "dialect")
 
-    rowcount = 0
-
-    def execute(self, *_: object) -> Any:
-        raise TransactionOver("the transaction has failed or ended")
-
-    executemany = fetchall = fetchone = execute
-
-
-_OVER = _Over()
-
-
-class Tx:
-    """An open transaction. It is valid only inside the function that received it.
-
-    After an exception nothing more can be run on it: let the exception out, and the transaction is rolled back.
-    """
-
-    __slots__ = ("_cursor", "_sync", "dialect")
-
-    def __init__(self, dialect: DialectName, cursor: Cursor, sync: Callable[[], None] | None = None) -> None:
-        """``sync`` waits for the results of everything that was run, where they do not come by themselves."""
+    def __init__(self, dialect: DialectName, cursor: Cursor) -> None:
         self.dialect: DialectName = dialect
-        self._cursor: Cursor = cursor
-        self._sync = sync
+        self.over = False
+        self._cursor = cursor
 
-    @property
-    def over(self) -> bool:
-        """Whether the transaction has failed or ended."""
-        return self._cursor is _OVER
-
-    def close(self) -> None:
-        """Make every later use fail."""
-        self._cursor = _OVER
-
+    @override
     def rows(self, statement: Statement, /, **params: Any) -> list[Row]:
-        """Run ``statement`` and return all of its rows."""
-        cursor = self._cursor
-        try:
-            cursor.execute(statement.text(self.dialect), params)
-            return cursor.fetchall()
-        except (sqlite3.Error, psycopg.Error) as error:
-            raise self._failed(error) from error
+        self._run(statement, params)
+        return self._cursor.fetchall()
 
-    def row(self, statement: Statement, /, **params: Any) -> Row | None:
-        """Run ``statement`` and return its first row, or None. Statements with RETURNING are run to their end."""
-        rows = self.rows(statement, **params)
-        return rows[0] if rows else None
-
-    def execute(self, statement: Statement, params: Mapping[str, Any] | None = None, /, **more: Any) -> int:
-        """Run ``statement`` and return how many rows it changed."""
-        cursor = self._cursor
-        try:
-            cursor.execute(statement.text(self.dialect), more if params is None else {**params, **more})
-            if self._sync is not None:
-                self._sync()
-        except (sqlite3.Error, psycopg.Error) as error:
-            raise self._failed(error) from error
-        return cursor.rowcount
-
+    @override
     def execute_each(self, statement: Statement, params: Sequence[Mapping[str, Any]], /) -> list[int]:
-        """Run ``statement`` for each member of ``params`` and return how many rows each changed."""
-        if self._sync is None or len(params) == 1:
-            return [self.execute(statement, each) for each in params]
-        text, connection = statement.text(self.dialect), cast("psycopg.Cursor[Any]", self._cursor).connection
-        try:
-            cursors = [connection.execute(text, each) for each in params]
-            self._sync()
-        except psycopg.Error as error:
-            raise self._failed(error) from error
-        return [cursor.rowcount for cursor in cursors]
+        counts = []
+        for each in params:
+            self._run(statement, each)
+            counts.append(self._cursor.rowcount)
+        return counts
 
+    @override
     def write(self, statement: Statement, /, **params: Any) -> None:
-        """Run ``statement``, whose outcome nobody needs to know: PostgreSQL is not waited for.
+        self._run(statement, params)
 
-        If it fails, then a later statement raises what it would have raised, or the end of the transaction does.
-        """
-        try:
-            self._cursor.execute(statement.text(self.dialect), params)
-        except (sqlite3.Error, psycopg.Error) as error:
-            raise self._failed(error) from error
-
-    def execute_many(self, statement: Statement, params: Iterable[Mapping[str, Any]]) -> None:
-        """Run ``statement`` once for each member of ``params``; for bulk work."""
+    @override
+    def execute_many(self, statement: Statement, params: Iterable[Any]) -> None:
+        require_open(self)
         try:
             self._cursor.executemany(statement.text(self.dialect), params)
         except (sqlite3.Error, psycopg.Error) as error:
-            raise self._failed(error) from error
+            raise failed(self, error) from error
 
+    @override
     def copy(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
-        """Append ``rows``, with a value for every column, to ``table`` as one stream. On PostgreSQL only."""
+        require_open(self)
         columns = sql.SQL(", ").join(map(sql.Identifier, table.columns.keys()))
         command = sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
         try:
@@ -225,11 +234,36 @@ class Tx:
                 for row in rows:
                     stream.write_row(row)
         except psycopg.Error as error:
-            raise self._failed(error) from error
+            raise failed(self, error) from error
 
-    def _failed(self, error: Exception) -> Exception:
-        self.close()
-        return typed(error)
+    def _run(self, statement: Statement, params: Mapping[str, Any]) -> None:
+        require_open(self)
+        try:
+            self._cursor.execute(statement.text(self.dialect), params)
+        except (sqlite3.Error, psycopg.Error) as error:
+            raise failed(self, error) from error
+
+
+def require_open(tx: Tx) -> None:
+    """Raises TransactionOver for a transaction that has failed or ended."""
+    if tx.over:
+        raise TransactionOver("the transaction has failed or ended")
+
+
+def failed(tx: Tx, error: Exception) -> Exception:
+    """Ends ``tx``; the exception to raise instead of the driver's own ``error``."""
+    tx.over = True
+    return typed(error)
+
+
+def finished(function: Callable[[Tx], T], tx: Tx) -> T:
+    """What ``function`` makes of ``tx``, which then is over. A failure that it kept to itself is no success."""
+    try:
+        result = function(tx)
+        require_open(tx)
+        return result
+    finally:
+        tx.over = True
 
 
 def typed(error: Exception) -> Exception:
