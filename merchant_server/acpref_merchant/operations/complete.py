@@ -15,7 +15,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import structlog
 from pydantic import BaseModel, ConfigDict
@@ -246,7 +246,8 @@ def _settle(
 ) -> Reply:
     """Step 3: record the outcome and everything that follows from it, unless another process has done so.
 
-    While the payment is intended nobody else changes the session, so this process still knows it as it is.
+    While the payment is intended nobody else changes the session, so this process still knows it as it is; from the
+    first statement on, the payment's row keeps everybody else out.
     """
     now = merchant.clock()
     call = Call(
@@ -269,9 +270,10 @@ def _settle(
     if not recorded:  # settled by another process in the meantime: tell what came of it
         session = with_order(tx, load(tx, payment.session_id, call.agent).session)
         return Reply(200, call.render.session(_view(tx, merchant, session, now)))
-    stored = (
-        load(tx, payment.session_id, call.agent, for_update=True) if purchased is None else purchased.stored
-    )
+    if purchased is None:
+        stored = load(tx, payment.session_id, call.agent, for_update=True)
+    else:
+        stored = replace(purchased.stored, locked=True)
     if isinstance(outcome, Authorized):
         session, view = _order(tx, merchant, stored.session, purchased, now)
         if not outcome.captured and session.order is not None:
