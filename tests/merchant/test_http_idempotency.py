@@ -6,7 +6,7 @@ import asyncio
 import json
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from threading import Barrier
@@ -580,3 +580,22 @@ def test_different_requests_for_one_session_all_get_an_answer(
         done = agent.read(payable)
         assert done["status"] == "completed"
         assert_valid(done, "CheckoutSessionWithOrder")
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("again", range(15))
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_twenty_identical_requests_at_once_have_one_effect,
+        test_fifty_agents_race_for_ten_units,
+        test_different_requests_for_one_session_all_get_an_answer,
+    ],
+)
+def test_whoever_meets_again_and_again_is_kept_apart_every_time(
+    scenario: Callable[[pytest.TempPathFactory, str], None],
+    again: int,
+    tmp_path_factory: pytest.TempPathFactory,
+    store_url: str,
+) -> None:
+    scenario(tmp_path_factory, store_url)

@@ -12,6 +12,10 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from acpref_protocol.base import Uri
+from acpref_protocol.money import MAX_AMOUNT
+
+MAX_COUNT = 10**12
+"""Units of an item, or grams of one: more than there are, and few enough to be counted in."""
 
 FulfillmentType = Literal["shipping", "digital", "pickup", "local_delivery"]
 
@@ -39,12 +43,12 @@ class Variant(_Frozen):
 
     id: str = Field(min_length=1, max_length=100)
     title: str = Field(min_length=1)
-    price: int = Field(ge=0)
-    list_price: int | None = Field(default=None, ge=0)
+    price: int = Field(ge=0, le=MAX_AMOUNT)
+    list_price: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
     stock: int | None = Field(
-        default=None, ge=0, description="Units on hand; null for unlimited (digital goods)."
+        default=None, ge=0, le=MAX_COUNT, description="Units on hand; null for unlimited (digital goods)."
     )
-    weight_grams: int = Field(default=0, ge=0)
+    weight_grams: int = Field(default=0, ge=0, le=MAX_COUNT)
     options: tuple[Option, ...] = ()
     barcodes: tuple[Barcode, ...] = ()
     images: tuple[Uri, ...] = ()

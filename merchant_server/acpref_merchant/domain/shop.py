@@ -24,6 +24,7 @@ from pydantic import (
 
 from acpref_merchant.domain.item import FulfillmentType
 from acpref_protocol.base import Uri
+from acpref_protocol.money import MAX_AMOUNT
 
 
 def _decimal(value: object) -> Decimal:
@@ -135,8 +136,8 @@ class ShippingRate(_Way):
     carrier: str | None = None
     countries: tuple[str, ...] = Field(min_length=1)
     states: tuple[str, ...] | None = None
-    amount: int = Field(ge=0)
-    amount_per_kg: int = Field(default=0, ge=0)
+    amount: int = Field(ge=0, le=MAX_AMOUNT)
+    amount_per_kg: int = Field(default=0, ge=0, le=MAX_AMOUNT)
     free_from: int | None = Field(default=None, ge=0, description="Goods total from which it costs nothing.")
     min_days: int = Field(ge=0)
     max_days: int = Field(ge=0)
@@ -151,7 +152,7 @@ class PickupPlace(_Way):
     instructions: str | None = None
     ready_hours: int = Field(default=4, ge=0)
     hold_days: int = Field(default=7, ge=1)
-    amount: int = Field(default=0, ge=0)
+    amount: int = Field(default=0, ge=0, le=MAX_AMOUNT)
 
 
 class LocalDelivery(_Way):
@@ -161,7 +162,7 @@ class LocalDelivery(_Way):
     postal_prefixes: tuple[str, ...] = Field(min_length=1)
     center_postal_code: str
     radius_miles: int = Field(ge=1)
-    amount: int = Field(ge=0)
+    amount: int = Field(ge=0, le=MAX_AMOUNT)
     starts_in_hours: int = Field(default=2, ge=0)
     window_hours: int = Field(default=4, ge=1)
 
@@ -207,12 +208,12 @@ class Discount(_Frozen):
     name: str
     code: str | None = None
     percent_off: int | None = Field(default=None, ge=0, le=100)
-    amount_off: int | None = Field(default=None, ge=0)
+    amount_off: int | None = Field(default=None, ge=0, le=MAX_AMOUNT)
     method: Literal["each", "across"] = "each"
     priority: int = Field(default=1, ge=1)
     categories: tuple[str, ...] | None = None
     item_ids: tuple[str, ...] | None = None
-    minimum_subtotal: int = Field(default=0, ge=0)
+    minimum_subtotal: int = Field(default=0, ge=0, le=MAX_AMOUNT)
     starts_at: AwareDatetime | None = None
     ends_at: AwareDatetime | None = Field(default=None, description="The first moment at which it is over.")
     exclusive: bool = False
@@ -289,8 +290,8 @@ class Shop(_Frozen):
     intervention_enforcement: Literal["always", "conditional", "optional"] = "conditional"
     session_ttl_seconds: int = Field(default=6 * 3600, ge=60)
     low_stock_threshold: int = Field(default=5, ge=0)
-    max_lines: int = Field(default=100, ge=1)
-    max_quantity_per_item: int = Field(default=100_000, ge=1)
+    max_lines: int = Field(default=100, ge=1, le=1_000)
+    max_quantity_per_item: int = Field(default=100_000, ge=1, le=1_000_000)
     max_discount_codes: int = Field(default=20, ge=1)
     capture: Literal["automatic", "manual"] = Field(
         default="automatic",
