@@ -85,7 +85,7 @@ def webhook_app(secret: bytes, on_event: OnEvent, clock: Callable[[], float]) ->
         given = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in scope["headers"]}
         request_id = headers.request_id(given.get(headers.REQUEST_ID.lower()))
         try:
-            _refuse_repeated([name.lower() for name, _ in scope["headers"]])
+            headers.refuse_repeated([(name.lower(), value) for name, value in scope["headers"]])
             _check_target(scope, given)
             event = receive(given, await _body(receive_message), secret, clock())
             outcome = on_event(event)
@@ -109,13 +109,6 @@ def webhook_app(secret: bytes, on_event: OnEvent, clock: Callable[[], float]) ->
 
 class _DisconnectedError(Exception):
     """The merchant hung up before the body was complete."""
-
-
-def _refuse_repeated(names: list[bytes]) -> None:
-    """Raise 400 when a header that says one thing comes more than once: of two signatures, which one holds?"""
-    for name in (headers.MERCHANT_SIGNATURE, headers.CONTENT_TYPE, headers.REQUEST_ID):
-        if names.count(name.lower().encode()) > 1:
-            raise errors.invalid_request(f"{name} comes more than once.", param=name)
 
 
 def _check_target(scope: Scope, given: Mapping[str, str]) -> None:

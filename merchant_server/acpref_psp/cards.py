@@ -10,42 +10,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 
+from acpref_protocol.card_numbers import brand_of, luhn
+
 _DIGITS = re.compile(r"[0-9]{12,19}\Z")
 _MONTH = re.compile(r"(0[1-9]|1[0-2])\Z")
 _YEAR = re.compile(r"[0-9]{4}\Z")
 _CVC = {True: re.compile(r"[0-9]{4}\Z"), False: re.compile(r"[0-9]{3}\Z")}
-
-_ANY_CVC = re.compile(r"[0-9]{3,4}\Z")
-_CODE_NAME = re.compile(r"(?:cvc|cvv)2?\Z|cardsecurity(?:code|number)\Z")
-
-# A first digit, and behind it the others: in one piece or in the groups that are printed on cards, whatever single
-# character parts them. The others are only looked at, so that the next search starts one character later.
-_PRINTED = re.compile(
-    r"([2-6])(?<![0-9A-Za-z].)(?="
-    r"([0-9]{13,18}|[0-9]{3}(?:[^0-9A-Za-z][0-9]{4}){3}|[0-9]{3}[^0-9A-Za-z][0-9]{6}[^0-9A-Za-z][0-9]{4,5})"
-    r"(?![0-9A-Za-z]))"
-)
-_DIGIT = re.compile(r"[0-9]")
-_FOREIGN_DIGIT = re.compile(r"(?![0-9])\d")
-_SPACING = re.compile(r"[^0-9A-Za-z]")
-_LENGTHS = {"amex": (15,), "diners": (14, 16, 19)}  # of every other brand: 16 and 19
-
-# Prefix ranges of the issuer identification number, most specific first: (digits compared, from, to, brand).
-_BRANDS = (
-    (4, 2221, 2720, "mastercard"),
-    (2, 51, 55, "mastercard"),
-    (2, 34, 34, "amex"),
-    (2, 37, 37, "amex"),
-    (4, 6011, 6011, "discover"),
-    (3, 644, 649, "discover"),
-    (2, 65, 65, "discover"),
-    (3, 300, 305, "diners"),
-    (2, 36, 36, "diners"),
-    (2, 38, 39, "diners"),
-    (4, 3528, 3589, "jcb"),
-    (2, 62, 62, "unionpay"),
-    (1, 4, 4, "visa"),
-)
 
 
 class Verdict(StrEnum):
@@ -96,25 +66,6 @@ def outcome_of(number: str) -> Outcome:
     return TEST_CARDS.get(number, APPROVED)
 
 
-def luhn(number: str) -> bool:
-    """Whether the check digit is right."""
-    total = 0
-    for position, digit in enumerate(reversed(number)):
-        value = int(digit)
-        if position % 2:
-            value = value * 2 - 9 if value > 4 else value * 2
-        total += value
-    return total % 10 == 0
-
-
-def brand_of(number: str) -> str:
-    """The card network by the number's prefix, or ``unknown``."""
-    for length, low, high, brand in _BRANDS:
-        if low <= int(number[:length]) <= high:
-            return brand
-    return "unknown"
-
-
 def number_problem(number: str) -> str | None:
     """Why ``number`` cannot be a card number, or ``None``. The words never repeat it."""
     if not _DIGITS.match(number):
@@ -144,32 +95,3 @@ def expired(month: str, year: str, now: int) -> bool:
     """Whether a card valid through ``month``/``year`` (both well-formed) is past it at ``now`` (ms, in UTC)."""
     today = datetime.fromtimestamp(now // 1000, UTC)
     return (int(year), int(month)) < (today.year, today.month)
-
-
-def holds_number(text: str) -> bool:
-    """Whether ``text`` has something in it that can be a card number, in one piece or grouped as on a card."""
-    if len(text) < 14:
-        return False
-    return any(_is_card("".join(_DIGIT.findall(a + b))) for a, b in _PRINTED.findall(_plain(text)))
-
-
-def mentions(text: str, number: str) -> bool:
-    """Whether ``text`` gives the card number away, however it is spaced."""
-    return len(text) >= len(number) and number in _SPACING.sub("", _plain(text))
-
-
-def is_code(name: str, value: object) -> bool:
-    """Whether a member ``name`` with this ``value`` is a security code."""
-    if not isinstance(value, str | int) or _ANY_CVC.match(str(value)) is None:
-        return False
-    return _CODE_NAME.search(_SPACING.sub("", name.lower())) is not None
-
-
-def _is_card(number: str) -> bool:
-    lengths = _LENGTHS.get(brand := brand_of(number), (16, 19))
-    return brand != "unknown" and len(number) in lengths and luhn(number)
-
-
-def _plain(text: str) -> str:
-    """``text`` with every decimal digit of any script as an ASCII digit."""
-    return text if text.isascii() else _FOREIGN_DIGIT.sub(lambda found: str(int(found[0])), text)

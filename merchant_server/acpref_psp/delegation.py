@@ -9,6 +9,7 @@ import json
 
 from sqlalchemy import bindparam, insert, null, select, update
 
+from acpref_protocol import card_numbers
 from acpref_protocol.errors import ProtocolError, invalid_request
 from acpref_protocol.models import DelegatePaymentRequest, PaymentMethodCard
 from acpref_psp import cards
@@ -96,7 +97,7 @@ def refuse_exposed_card(body: object, idempotency_key: str) -> None:
     known = number if isinstance(number, str) and cards.number_problem(number) is None else None
 
     def exposes(text: str) -> bool:
-        return cards.holds_number(text) or (known is not None and cards.mentions(text, known))
+        return card_numbers.holds_number(text) or (known is not None and card_numbers.mentions(text, known))
 
     if exposes(idempotency_key):
         raise _refusal("The Idempotency-Key holds a card number.", "Idempotency-Key")
@@ -112,7 +113,7 @@ def refuse_exposed_card(body: object, idempotency_key: str) -> None:
                     raise _refusal("A member's name holds a card number.", path)
                 # Names that the protocol does not define end the path: they are the sender's words.
                 here = f"{path}.{name}" if name.isidentifier() and len(name) <= 64 else path
-                if here != "$.payment_method.cvc" and cards.is_code(name, member):
+                if here != "$.payment_method.cvc" and card_numbers.is_code(name, member):
                     raise _refusal("A security code belongs into payment_method.cvc only.", here)
                 waiting.append((here, member))
         elif isinstance(value, list):
@@ -124,7 +125,7 @@ def _check_card(card: PaymentMethodCard, now: int) -> str:
     where = "$.payment_method."
     if problem := cards.number_problem(card.number):
         raise _refusal(problem, where + "number")
-    brand = cards.brand_of(card.number)
+    brand = card_numbers.brand_of(card.number)
     if card.cvc is not None and (problem := cards.cvc_problem(card.cvc, brand)):
         raise _refusal(problem, where + "cvc")
     if card.exp_month is not None and (problem := cards.month_problem(card.exp_month)):

@@ -22,7 +22,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from acpref_protocol import headers, strict_json, versions
+from acpref_protocol import card_numbers, headers, strict_json, versions
 from acpref_protocol.errors import (
     ProtocolError,
     from_validation,
@@ -33,7 +33,7 @@ from acpref_protocol.errors import (
 )
 from acpref_protocol.models import DelegatePaymentRequest
 from acpref_protocol.signing import RequestVerifier
-from acpref_psp import cards, charges, delegation
+from acpref_psp import charges, delegation
 from acpref_psp.clock import Clock, NewId
 from acpref_psp.faults import Faults, Kind, Where
 from acpref_psp.idempotency import Idempotency, Reply
@@ -60,20 +60,6 @@ _DELEGATE_CODES = frozenset(
 )
 MAX_VALUES = 10_000
 """Values in a body; far more than any request has."""
-_LONG_NUMBER = re.compile(r"[2-6](?:[ .\-]?[0-9]){11,}")  # no card begins with another digit
-_ONCE = {
-    name.lower().encode(): name
-    for name in (
-        headers.AUTHORIZATION,
-        headers.API_VERSION,
-        headers.IDEMPOTENCY_KEY,
-        headers.REQUEST_ID,
-        headers.CONTENT_TYPE,
-        headers.SIGNATURE,
-        headers.TIMESTAMP,
-        "Host",
-    )
-}
 _CURSOR = re.compile(r"[0-9]{1,18}\Z")
 
 
@@ -225,7 +211,7 @@ class Edge:
     @_answering
     async def get_charge(self, request: Request) -> Response:
         """``GET /v1/charges/{id}``."""
-        _refuse_repeated(request)
+        headers.refuse_repeated(request.scope["headers"])
         merchant = self.service.merchants.authenticate(request.headers.get("authorization"))
         operation = partial(charges.show, charge_id=request.path_params["charge_id"], merchant=merchant)
         return _response(request, await self.service.store.run(operation))
@@ -233,7 +219,7 @@ class Edge:
     @_answering
     async def list_charges(self, request: Request) -> Response:
         """``GET /v1/charges?checkout_session_id=&status=&after=&limit=``."""
-        _refuse_repeated(request)
+        headers.refuse_repeated(request.scope["headers"])
         merchant = self.service.merchants.authenticate(request.headers.get("authorization"))
         query = request.query_params
         if query.get("status", "captured") not in charges.STATUSES:
@@ -288,7 +274,7 @@ class Edge:
 
     async def _read(self, request: Request) -> bytes:
         """The body. Raises 413 as soon as it is known to be too long, and 400 for a repeated header."""
-        _refuse_repeated(request)
+        headers.refuse_repeated(request.scope["headers"])
         limit = self.service.settings.body_limit
         declared = request.headers.get("content-length", "")
         if declared.isdigit() and int(declared) > limit:
@@ -310,7 +296,7 @@ def refusal(request: Request, error: ProtocolError) -> Response:
     for member in ("message", "param"):
         if member in body:
             # Names of unknown members are the sender's words.
-            body[member] = _LONG_NUMBER.sub("[number]", body[member])
+            body[member] = card_numbers.masked(body[member])
     response = _response(request, Reply(error.status, json.dumps(body, separators=(",", ":")).encode()))
     response.headers.update(error.headers)
     return response
@@ -332,18 +318,9 @@ def _in_delegate_vocabulary(error: ProtocolError) -> ProtocolError:
     return error
 
 
-def _refuse_repeated(request: Request) -> None:
-    """Raise 400 when a header that says one thing comes more than once: others on the way may read the other one."""
-    names = [name for name, _ in request.scope["headers"]]
-    if len(set(names)) < len(names):
-        for name in _ONCE.keys() & names:
-            if names.count(name) > 1:
-                raise invalid_request(f"{_ONCE[name]} comes more than once.", param=_ONCE[name])
-
-
 def _loggable_path(request: Request) -> str:
     path: str = request.scope["path"]
-    return "withheld" if cards.holds_number(path) else path
+    return "withheld" if card_numbers.holds_number(path) else path
 
 
 def _parse(raw: bytes, incoming: Any) -> Any:

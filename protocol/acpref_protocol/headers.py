@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 from acpref_protocol import errors
 
@@ -20,9 +21,35 @@ USER_AGENT = "User-Agent"
 CONTENT_TYPE = "Content-Type"
 JSON = "application/json"
 
+_ONCE = {
+    name.lower().encode(): name
+    for name in (
+        AUTHORIZATION,
+        API_VERSION,
+        IDEMPOTENCY_KEY,
+        REQUEST_ID,
+        CONTENT_TYPE,
+        SIGNATURE,
+        TIMESTAMP,
+        MERCHANT_SIGNATURE,
+        "Host",
+    )
+}
 _MAX_LENGTH = 255
 _PRINTABLE = re.compile(r"[\x20-\x7e]{1,255}\Z")
 _BEARER = re.compile(r"[Bb][Ee][Aa][Rr][Ee][Rr] +([A-Za-z0-9\-._~+/]+=*) *\Z")
+
+
+def refuse_repeated(given: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raise 400 when a header that says one thing comes more than once: others on the way may read the other one.
+
+    ``given`` are the names, in small letters, and values of a request.
+    """
+    names = [name for name, _ in given]
+    if len(set(names)) < len(names):
+        for name in _ONCE.keys() & names:
+            if names.count(name) > 1:
+                raise errors.invalid_request(f"{_ONCE[name]} comes more than once.", param=_ONCE[name])
 
 
 def idempotency_key(value: str | None) -> str:

@@ -20,8 +20,9 @@ from tests.docs.pages import docs
 from tests.docs.sources import events_used
 
 from acpref_merchant.settings import AgentSettings, PaymentSettings, Settings
+from acpref_protocol.card_numbers import brand_of
 from acpref_protocol.lifecycle import OPEN, TERMINAL, TRANSITIONS, Event, Status
-from acpref_psp.cards import TEST_CARDS, Verdict, brand_of
+from acpref_psp.cards import TEST_CARDS, Verdict
 from acpref_psp.settings import Settings as PspSettings
 
 _BLOCK = re.compile(r"(<!-- generated: ([a-z-]+) -->\n).*?(<!-- end of generated -->)", re.DOTALL)

@@ -13,7 +13,8 @@ import httpx
 import pytest
 from tests.psp.server import AGENT, MERCHANT, MERCHANT_ID, OTHER_MERCHANT, Psp, running
 
-from acpref_psp.cards import TEST_CARDS, Verdict, brand_of, luhn
+from acpref_protocol.card_numbers import brand_of, luhn
+from acpref_psp.cards import TEST_CARDS, Verdict
 
 
 def assert_refused(response: httpx.Response, status: int, code: str) -> None:

@@ -21,7 +21,7 @@ from acpref_merchant.http.wire import WIRE, Wire
 from acpref_merchant.operations.call import Call, Merchant, Reply
 from acpref_merchant.store import StoreUnavailable
 from acpref_merchant.store.statement import storable
-from acpref_protocol import headers, strict_json, versions
+from acpref_protocol import card_numbers, headers, strict_json, versions
 from acpref_protocol.errors import (
     ProtocolError,
     idempotency_in_flight,
@@ -33,20 +33,6 @@ from acpref_protocol.errors import (
 from acpref_protocol.idempotency import fingerprint
 
 log = structlog.get_logger(__name__)
-
-_ONCE = {
-    name.lower().encode(): name
-    for name in (
-        headers.AUTHORIZATION,
-        headers.API_VERSION,
-        headers.IDEMPOTENCY_KEY,
-        headers.REQUEST_ID,
-        headers.CONTENT_TYPE,
-        headers.SIGNATURE,
-        headers.TIMESTAMP,
-        "Host",
-    )
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +58,7 @@ class Edge:
         incoming = request.headers
         sent_key = incoming.get("idempotency-key")
         try:
-            _refuse_repeated(request)
+            headers.refuse_repeated(request.scope["headers"])
             raw = await read_body(request, self.merchant.settings.body_limit)
             agent = self.merchant.agents.authenticate(incoming.get("authorization"))
             wire = WIRE[versions.negotiate(incoming.get("api-version"))]
@@ -95,7 +81,7 @@ class Edge:
     async def get(self, request: Request, act: Callable[[Agent, Wire], Awaitable[bytes]]) -> Response:
         """Answer a GET of a protocol resource."""
         try:
-            _refuse_repeated(request)
+            headers.refuse_repeated(request.scope["headers"])
             agent = self.merchant.agents.authenticate(request.headers.get("authorization"))
             wire = WIRE[versions.negotiate(request.headers.get("api-version"))]
             body = await act(agent, wire)
@@ -174,19 +160,10 @@ async def read_body(request: Request, limit: int) -> bytes:
     return b"".join(chunks)
 
 
-def _refuse_repeated(request: Request) -> None:
-    """Raise 400 when a header that says one thing comes more than once: others on the way may read the other one."""
-    names = [name for name, _ in request.scope["headers"]]
-    if len(set(names)) < len(names):
-        for name in _ONCE.keys() & names:
-            if names.count(name) > 1:
-                raise invalid_request(f"{_ONCE[name]} comes more than once.", param=_ONCE[name])
-
-
 def _path(request: Request) -> str:
     """The concrete path, which is part of what a key belongs to (IDEM-04); 404 for one that cannot be stored."""
     path: str = request.scope["path"]
-    if len(path) > PATH_LIMIT or not storable(path) or card_data.holds_number(path):
+    if len(path) > PATH_LIMIT or not storable(path) or card_numbers.holds_number(path):
         raise invalid_request("There is nothing at this path.", code="not_found", status=404)
     return path
 
@@ -195,7 +172,7 @@ def error_response(error: ProtocolError, outgoing: dict[str, str] | None = None)
     """``error`` as HTTP (ERR-01)."""
     told = error.body()
     for member in told.keys() & {"message", "param"}:
-        told[member] = card_data.masked(told[member])
+        told[member] = card_numbers.masked(told[member])
     body = json.dumps(told, separators=(",", ":")).encode()
     return Response(body, error.status, {**(outgoing or {}), **error.headers}, media_type=headers.JSON)
 
@@ -225,7 +202,7 @@ class LastResort:
             await self._app(scope, receive, watch)
         except Exception as failure:
             error = service_unavailable(1) if isinstance(failure, StoreUnavailable) else processing_error()
-            path = "withheld" if card_data.holds_number(scope["path"]) else scope["path"]
+            path = "withheld" if card_numbers.holds_number(scope["path"]) else scope["path"]
             log.error("request_failed", path=path, kind=type(failure).__name__, where=_place(failure))
             if began:
                 raise
