@@ -16,7 +16,7 @@ from acpref_merchant.store import items
 
 router = APIRouter(tags=["Feed"], prefix="/feeds")
 
-PAGE_ITEMS = 500
+PAGE_ITEMS = 200
 
 
 @router.get("/metadata.json", operation_id="feedMetadata")

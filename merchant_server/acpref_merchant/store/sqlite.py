@@ -252,8 +252,10 @@ class Lane:
         execute = self._writer.execute
         try:
             execute(f"PRAGMA busy_timeout = {engines.LOCK_WAIT_MS}")
-            execute("BEGIN IMMEDIATE")
-            execute("PRAGMA busy_timeout = 0")
+            try:
+                execute("BEGIN IMMEDIATE")
+            finally:
+                execute("PRAGMA busy_timeout = 0")
         except sqlite3.Error as error:
             self._back(self._answer, _all_failed(batch, error))
         else:
