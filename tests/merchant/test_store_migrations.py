@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import acpref_merchant.store
-from acpref_merchant.store import StoreUnavailable, migrate, open_store
+from acpref_merchant.store import StoreUnavailable, meta, migrate, open_store
 from acpref_merchant.store.engine import create_engine, parse_url
 from acpref_merchant.store.errors import SchemaTooNew
 from acpref_merchant.store.migrate import HEAD
@@ -127,3 +128,30 @@ def test_a_database_of_a_newer_release_is_refused_and_left_alone(empty_url: str)
         connection.rollback()
         assert connection.execute(sa.text("SELECT version_num FROM alembic_version")).scalar() == "9999"
     engine.dispose()
+
+
+@pytest.mark.parametrize("damage", ["no database", "cut off"])
+def test_a_file_that_is_no_database_is_a_typed_error(tmp_path: Path, damage: str) -> None:
+    file = tmp_path / "shop.db"
+    url = f"sqlite:///{file}"
+    if damage == "no database":
+        file.write_bytes(b"this is no database at all, though it is long enough to be looked at" * 20)
+    else:
+        migrate(url)
+        file.write_bytes(file.read_bytes()[:5000] + b"\xff" * 5000)
+    with pytest.raises(StoreUnavailable):
+        _use(url)
+
+
+def _use(url: str) -> None:
+    migrate(url)
+    store = open_store(url)
+    try:
+        store.run_sync(lambda tx: meta.put(tx, "a", "1"))
+    finally:
+        store.close()
+
+
+def test_only_its_owner_can_read_a_new_database(tmp_path: Path) -> None:
+    migrate(f"sqlite:///{tmp_path}/shop.db")
+    assert (tmp_path / "shop.db").stat().st_mode & 0o777 == 0o600

@@ -261,11 +261,16 @@ class CardHandler(_Frozen):
 
     id: str = Field(default="card_tokenized", pattern=r"^[a-zA-Z0-9_-]{1,64}$")
     display_name: str = "Card"
-    psp: str = "acpref_sandbox"
+    psp: str = Field(
+        default="acpref_sandbox",
+        description="Where agents take a card; when absent, the provider that the server is configured with.",
+    )
     accepted_brands: tuple[str, ...] = ("visa", "mastercard", "amex", "discover")
     accepted_funding_types: tuple[str, ...] = ("credit", "debit", "prepaid")
     supports_3ds: bool = False
-    environment: Literal["sandbox", "production"] = "sandbox"
+    environment: Literal["sandbox", "production"] = Field(
+        default="sandbox", description="When absent, what the provider's key says."
+    )
 
 
 class Shop(_Frozen):

@@ -7,11 +7,14 @@ together one migrates and the others find nothing left to do.
 
 from __future__ import annotations
 
+import contextlib
+import os
+import sqlite3
 from pathlib import Path
 
 import sqlalchemy as sa
 import sqlalchemy.exc
-from sqlalchemy import Connection
+from sqlalchemy import URL, Connection
 
 from acpref_merchant.store.engine import create_engine, parse_url
 from acpref_merchant.store.errors import SchemaTooNew, StoreUnavailable
@@ -29,8 +32,10 @@ def migrate(url: str) -> None:
     Raises StoreUnavailable when the database cannot be reached or written, SchemaTooNew when a newer release has
     upgraded it, and ValueError for a bad URL.
     """
-    engine = create_engine(parse_url(url))
+    parsed = parse_url(url)
+    engine = create_engine(parsed)
     try:
+        _make_private(parsed)
         with engine.connect() as connection:
             if _is_current(connection):
                 return
@@ -40,8 +45,20 @@ def migrate(url: str) -> None:
             connection.commit()
     except (sqlalchemy.exc.OperationalError, sqlalchemy.exc.InterfaceError) as error:
         raise StoreUnavailable(f"cannot migrate: {error.orig or error}") from error
+    except (sqlalchemy.exc.DatabaseError, sqlite3.DatabaseError, OSError) as error:
+        cause = getattr(error, "orig", error)
+        if type(cause) is not sqlite3.DatabaseError and not isinstance(cause, OSError):
+            raise
+        raise StoreUnavailable(f"cannot use {parsed.database}: {cause}") from error
     finally:
         engine.dispose()
+
+
+def _make_private(url: URL) -> None:
+    """Create a missing SQLite file such that only its owner can read it: there are names and addresses in it."""
+    if url.get_backend_name() == "sqlite" and url.database is not None:
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(url.database, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
 
 
 def _is_current(connection: Connection) -> bool:

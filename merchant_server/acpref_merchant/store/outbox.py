@@ -137,21 +137,19 @@ def claim(tx: Tx, *, now: int, lease_until: int, limit: int) -> list[Event]:
     return sorted((Event(*row) for row in rows), key=lambda event: (event.next_attempt_at, event.id))
 
 
-def delivered(tx: Tx, id: str, now: int) -> bool:
-    """The receiver has accepted the event. False when it was not pending any more."""
-    return bool(tx.execute(_DELIVERED, event_id=id, now=now))
+def delivered(tx: Tx, id: str, now: int) -> None:
+    """The receiver has accepted the event, if it was still pending."""
+    tx.write(_DELIVERED, event_id=id, now=now)
 
 
-def retry(tx: Tx, id: str, next_attempt_at: int, error: str) -> bool:
-    """An attempt failed; the event is due again at ``next_attempt_at``. False when it was not pending any more."""
-    return bool(
-        tx.execute(_FAILED, event_id=id, new_state="pending", again=next_attempt_at, error=_clean(error))
-    )
+def retry(tx: Tx, id: str, next_attempt_at: int, error: str) -> None:
+    """An attempt failed; the event, if still pending, is due again at ``next_attempt_at``."""
+    tx.write(_FAILED, event_id=id, new_state="pending", again=next_attempt_at, error=_clean(error))
 
 
-def give_up(tx: Tx, id: str, error: str) -> bool:
-    """The last attempt failed: the event is dead. False when it was not pending any more."""
-    return bool(tx.execute(_FAILED, event_id=id, new_state="dead", again=None, error=_clean(error)))
+def give_up(tx: Tx, id: str, error: str) -> None:
+    """The last attempt failed: the event, if still pending, is dead."""
+    tx.write(_FAILED, event_id=id, new_state="dead", again=None, error=_clean(error))
 
 
 def _clean(error: str) -> str:

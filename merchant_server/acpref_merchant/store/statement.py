@@ -50,6 +50,8 @@ def _is_unavailable(error: Exception) -> bool:
     """Whether the statement was fine but the database was not (locked, full, gone), as opposed to a bug of ours."""
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorcode != sqlite3.SQLITE_ERROR  # the code of wrong SQL
+    if type(error) is sqlite3.DatabaseError:  # the file is damaged, or no database at all
+        return True
     return isinstance(error, psycopg.OperationalError | psycopg.InterfaceError)
 
 
