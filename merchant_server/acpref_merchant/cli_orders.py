@@ -28,12 +28,12 @@ from acpref_merchant.domain.orders import OrderError
 from acpref_merchant.operations import orders as operations
 from acpref_merchant.operations.orders import Desk
 from acpref_merchant.payments import provider_from_settings
-from acpref_merchant.payments.transport import LeanTransport
 from acpref_merchant.settings import Settings
 from acpref_merchant.store import Store, migrate, open_store, orders, outbox, payments
 from acpref_merchant.store.engine import parse_url
 from acpref_merchant.store.errors import StoreUnavailable
 from acpref_merchant.store.statement import Tx
+from acpref_merchant.transport import HttpClient
 from acpref_merchant.webhooks.dead_letters import Replay, replay
 from acpref_merchant.webhooks.delivery import DeliveryWorker
 from acpref_protocol.models import Order
@@ -256,7 +256,10 @@ def _change(database: str | None, as_json: bool, act: Callable[[Desk], Awaitable
     """Run one change and print the order as it is then."""
 
     async def run(settings: Settings, store: Store) -> Order:
-        provider = provider_from_settings(settings.payment)
+        try:
+            provider = provider_from_settings(settings.payment)
+        except ValueError as error:
+            _fail(str(error))
         try:
             return await act(Desk(store, provider))
         finally:
@@ -335,8 +338,8 @@ def deliver_events(database: Database = None, as_json: AsJson = False) -> None:
     """Deliver every event that is due, here and now; a running server does so by itself."""
 
     async def run(agents: AgentRegistry, store: Store) -> dict[str, int]:
-        async with LeanTransport() as transport:
-            summary = await DeliveryWorker(store, transport, agents.webhook_endpoint).run_once()
+        async with HttpClient() as client:
+            summary = await DeliveryWorker(store, client, agents.webhook_endpoint).run_once()
         return {"delivered": summary.delivered, "retried": summary.retried, "dead": summary.dead}
 
     with _open(database) as (settings, store):

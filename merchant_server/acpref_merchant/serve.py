@@ -15,10 +15,10 @@ from acpref_merchant.operations.call import Merchant, StepObserver
 from acpref_merchant.operations.recovery import run_recovery
 from acpref_merchant.operations.upkeep import run_upkeep
 from acpref_merchant.payments import provider_from_settings
-from acpref_merchant.payments.transport import LeanTransport
-from acpref_merchant.settings import Settings
+from acpref_merchant.settings import PaymentSettings, Settings
 from acpref_merchant.store.migrate import migrate
 from acpref_merchant.store.store import open_store
+from acpref_merchant.transport import HttpClient
 from acpref_merchant.webhooks.delivery import DeliveryWorker
 
 
@@ -47,9 +47,10 @@ async def open_merchant(
         shop = adapt_shop(await asyncio.to_thread(load_catalog, store, settings.catalog_path()))
         agents = AgentRegistry(settings.agents, require_signatures=settings.signatures == "required")
         provider = provider_from_settings(settings.payment)
+        shop = with_provider(shop, settings.payment)
         stack.push_async_callback(provider.aclose)
-        transport = await stack.enter_async_context(LeanTransport())
-        deliveries = DeliveryWorker(store, transport, agents.webhook_endpoint, clock)
+        client = await stack.enter_async_context(HttpClient())
+        deliveries = DeliveryWorker(store, client, agents.webhook_endpoint, clock)
         merchant = Merchant(
             settings=settings,
             shop=shop,
@@ -65,6 +66,27 @@ async def open_merchant(
         for background in (deliveries.run_forever(), run_recovery(merchant), run_upkeep(merchant)):
             stack.push_async_callback(_stop, asyncio.create_task(background))
         yield merchant
+
+
+def with_provider(shop: Shop, payment: PaymentSettings) -> Shop:
+    """``shop`` as its sessions name the payment provider: agents take a card there, so it must be the one that charges.
+
+    Raises ValueError when shop.json names another one.
+    """
+    psp, environment = "acpref_sandbox", "sandbox"
+    if payment.provider == "stripe":
+        key = payment.stripe_api_key.get_secret_value() if payment.stripe_api_key else ""
+        psp, environment = "stripe", "sandbox" if "_test_" in key else "production"
+    handler = shop.card_handler
+    if "psp" in handler.model_fields_set and handler.psp != psp:
+        raise ValueError(
+            f"shop.json sends cards to {handler.psp!r} (card_handler.psp), but {psp!r} charges them "
+            "(payment.provider): make them agree"
+        )
+    update = {"environment": environment, "psp": psp}
+    if "environment" in handler.model_fields_set:
+        del update["environment"]
+    return shop.model_copy(update={"card_handler": handler.model_copy(update=update)})
 
 
 async def _stop(task: asyncio.Task[None]) -> None:

@@ -9,9 +9,11 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
+from pydantic import SecretStr
 from starlette.responses import JSONResponse, PlainTextResponse, RedirectResponse, Response
 from tests.psp.server import MERCHANT, MERCHANT_ID, OTHER_MERCHANT, Psp, running, serving
 
+from acpref_merchant.payments import provider_from_settings
 from acpref_merchant.payments.port import (
     Authorized,
     ChargeRequest,
@@ -21,6 +23,7 @@ from acpref_merchant.payments.port import (
     ProviderUnavailable,
 )
 from acpref_merchant.payments.sandbox import SandboxProvider
+from acpref_merchant.settings import PaymentSettings
 
 T = TypeVar("T")
 
@@ -218,6 +221,19 @@ def test_a_wrong_merchant_token_decides_nothing(psp: Psp) -> None:
 def test_a_service_that_is_not_there_decides_nothing() -> None:
     with pytest.raises(ProviderUnavailable, match="ConnectError"):
         run("http://127.0.0.1:9", lambda provider: provider.authorize(charge_of("vt_1")))
+
+
+@pytest.mark.parametrize(
+    ("base_url", "token"),
+    [("127.0.0.1:8001", "t"), ("http://a:port", "t"), ("http://a", "a\r\nX: y"), ("http://a", "\u00fc")],
+)
+def test_an_address_or_a_token_that_cannot_be_sent_is_refused_before_anything_is_served(
+    base_url: str, token: str
+) -> None:
+    settings = PaymentSettings(base_url=base_url, token=SecretStr(token))
+    with pytest.raises(ValueError, match=r"payment\.base_url or payment\.token is not usable") as refused:
+        provider_from_settings(settings)
+    assert token not in str(refused.value) or token == "t"
 
 
 @pytest.mark.parametrize(

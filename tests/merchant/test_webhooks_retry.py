@@ -111,7 +111,7 @@ def test_receivers_are_https_or_on_this_machine(base: str) -> None:
         "http://agent.example", "http://10.0.0.1", "http://169.254.169.254", "http://127.0.0.1.agent.example",
         "ftp://agent.example", "file:///etc/passwd", "agent.example", "//agent.example", "https://", "",
         "https://user:word@agent.example", "https://agent.example?x=1", "https://agent.example#x",
-        "https://agent.example:port",
+        "https://agent.example:port", "https://agent..example",
     ],
 )  # fmt: skip
 def test_other_addresses_are_refused(base: str) -> None:

@@ -7,7 +7,7 @@ from acpref_merchant.settings import PaymentSettings
 
 
 def provider_from_settings(settings: PaymentSettings) -> PaymentProvider:
-    """The provider that the merchant chose by name. Raises ValueError when its settings are incomplete.
+    """The provider that the merchant chose by name. Raises ValueError when its settings are incomplete or unusable.
 
     Only the chosen adapter is imported: the stripe package alone takes longer to load than the rest of the merchant.
     """
@@ -23,6 +23,9 @@ def provider_from_settings(settings: PaymentSettings) -> PaymentProvider:
         )
     from acpref_merchant.payments.sandbox import SandboxProvider
 
-    return SandboxProvider(
-        settings.base_url, settings.token.get_secret_value(), timeout_seconds=settings.timeout_seconds
-    )
+    try:
+        return SandboxProvider(
+            settings.base_url, settings.token.get_secret_value(), timeout_seconds=settings.timeout_seconds
+        )
+    except ValueError as error:
+        raise ValueError(f"payment.base_url or payment.token is not usable: {error}") from error

@@ -10,8 +10,6 @@ import json
 from typing import Any, NoReturn
 from urllib.parse import quote
 
-import httpx
-
 from acpref_merchant.payments.port import (
     Authorized,
     ChargeRequest,
@@ -19,40 +17,35 @@ from acpref_merchant.payments.port import (
     ProviderRefused,
     ProviderUnavailable,
 )
-from acpref_merchant.payments.transport import LeanTransport
+from acpref_merchant.transport import HttpClient, Target, TransportError
 
 # Refusals that say nothing about the payment itself: somebody has to wait, or to repair the configuration.
 _NOT_ABOUT_THE_PAYMENT = frozenset({401, 408, 409, 425, 429})
+_to_json = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class SandboxProvider:
     """A merchant's account at the sandbox payment provider.
 
-    ``token`` is the merchant's bearer token, from which the provider knows the merchant; ``timeout_seconds`` bounds the
-    connection and the answer each.
+    ``token`` is the merchant's bearer token, from which the provider knows the merchant; ``timeout_seconds`` bounds a
+    call, from connecting to the end of the answer. Construction raises ValueError for an address or a token that
+    cannot be put into a request.
     """
 
     name = "sandbox"
 
-    def __init__(
-        self,
-        base_url: str,
-        token: str,
-        *,
-        timeout_seconds: float = 10.0,
-        transport: httpx.AsyncBaseTransport | None = None,
-    ) -> None:
-        self._charges = base_url.rstrip("/") + "/v1/charges"
-        self._charges_url = httpx.URL(self._charges)
-        self._headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-        self._extensions = {"timeout": httpx.Timeout(timeout_seconds).as_dict()}
-        # Without a client around it: its cookies, redirects and authentication would cost a third of the exchange.
-        self._transport = transport or LeanTransport()
+    def __init__(self, base_url: str, token: str, *, timeout_seconds: float = 10.0) -> None:
+        self._charges = Target.at(
+            base_url.rstrip("/") + "/v1/charges",
+            {"Authorization": f"Bearer {token}", "Content-Type": "application/json"},
+        )
+        self._timeout_seconds = timeout_seconds
+        self._client = HttpClient()
 
     async def authorize(self, charge: ChargeRequest) -> Authorized | Declined:
         """Charge the token. Raises ProviderUnavailable when the outcome is unknown."""
         status, answer = await self._post(
-            self._charges_url,
+            self._charges,
             {
                 "token": charge.token,
                 "amount": charge.amount,
@@ -98,41 +91,36 @@ class SandboxProvider:
 
     async def aclose(self) -> None:
         """Close the connections."""
-        await self._transport.aclose()
+        await self._client.aclose()
 
     async def _act(
         self, provider_payment_id: str, action: str, content: dict[str, Any], idempotency_key: str
     ) -> dict[str, Any]:
-        url = httpx.URL(f"{self._charges}/{quote(provider_payment_id, safe='')}/{action}")
-        status, answer = await self._post(url, content, idempotency_key)
+        target = self._charges.below(f"/{quote(provider_payment_id, safe='')}/{action}")
+        status, answer = await self._post(target, content, idempotency_key)
         if not 200 <= status < 300:
             raise ProviderRefused(*_flat_error(status, answer))
         return answer
 
     async def _post(
-        self, url: httpx.URL, content: dict[str, Any], idempotency_key: str
+        self, target: Target, content: dict[str, Any], idempotency_key: str
     ) -> tuple[int, dict[str, Any]]:
         """Status and JSON object of an answer that decides something; anything else raises ProviderUnavailable."""
-        request = httpx.Request(
-            "POST",
-            url,
-            # Prepared by hand: merging a client's defaults into each request costs as much as the exchange.
-            headers={**self._headers, "Idempotency-Key": idempotency_key},
-            content=json.dumps(content, separators=(",", ":")).encode(),
-            extensions=self._extensions,
-        )
         try:
-            response = await self._transport.handle_async_request(request)
-            await response.aread()
-        except httpx.HTTPError as error:
+            status, _, body = await self._client.post(
+                target,
+                {"Idempotency-Key": idempotency_key},
+                _to_json(content).encode(),
+                self._timeout_seconds,
+            )
+        except TransportError as error:
             raise ProviderUnavailable(
                 f"the payment provider did not answer ({type(error).__name__})"
             ) from error
-        status = response.status_code
         if status in _NOT_ABOUT_THE_PAYMENT or not (200 <= status < 300 or 400 <= status < 500):
             _unavailable(status)
         try:
-            answer = json.loads(response.content)
+            answer = json.loads(body)
         except ValueError:
             _unavailable(status)
         if not isinstance(answer, dict):

@@ -15,14 +15,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from typing import NamedTuple
 
-import httpx
 import structlog
 
 from acpref_merchant.clock import Clock, rfc3339, system_clock
 from acpref_merchant.store import outbox
 from acpref_merchant.store.store import Store, Tx
+from acpref_merchant.transport import AnswerTimeoutError, ConnectTimeoutError, HttpClient, TransportError
 from acpref_merchant.webhooks.endpoints import WebhookEndpoint
 from acpref_merchant.webhooks.retry import Answer, Jitter, full_jitter, next_attempt, retry_after_ms
 from acpref_protocol.signing import sign_webhook
@@ -32,7 +32,6 @@ log = structlog.get_logger(__name__)
 Endpoints = Callable[[str], WebhookEndpoint | None]
 """Finds the receiver of an agent, by the agent's id."""
 
-MAX_ANSWER_BYTES = 64 * 1024
 LEASE_MARGIN_MS = 20_000
 POLL_SECONDS = 1.0
 PACE_SECONDS = 0.02
@@ -52,8 +51,7 @@ class Summary:
         return Summary(self.delivered + other.delivered, self.retried + other.retried, self.dead + other.dead)
 
 
-@dataclass(frozen=True, slots=True)
-class _Outcome:
+class _Outcome(NamedTuple):
     event: outbox.Event
     answer: Answer
     at: int
@@ -63,14 +61,13 @@ class DeliveryWorker:
     """Sends due events of ``store`` to the receivers that ``endpoints`` names.
 
     ``concurrency`` bounds the attempts under way, ``timeout_seconds`` each of them from connecting to the end of the
-    answer. ``clock`` and ``jitter`` decide about retries and are replaced in tests. A bare transport, without httpx's
-    client around it, neither follows redirects nor keeps cookies, and costs half as much.
+    answer. ``clock`` and ``jitter`` decide about retries and are replaced in tests.
     """
 
     def __init__(
         self,
         store: Store,
-        transport: httpx.AsyncBaseTransport,
+        client: HttpClient,
         endpoints: Endpoints,
         clock: Clock = system_clock,
         jitter: Jitter = full_jitter,
@@ -79,7 +76,7 @@ class DeliveryWorker:
         timeout_seconds: float = 10.0,
     ) -> None:
         self._store = store
-        self._transport = transport
+        self._client = client
         self._endpoints = endpoints
         self._clock = clock
         self._jitter = jitter
@@ -175,27 +172,22 @@ class DeliveryWorker:
         return recorded
 
     def _record(self, tx: Tx, outcomes: list[_Outcome]) -> Summary:
-        summary = Summary()
-        for outcome in outcomes:
-            event, answer = outcome.event, outcome.answer
+        delivered = retried = dead = 0
+        for event, answer, at in outcomes:
             if answer.delivered:
-                outbox.delivered(tx, event.id, outcome.at)
-                summary += Summary(delivered=1)
+                outbox.delivered(tx, event.id, at)
+                delivered += 1
                 continue
             again = next_attempt(
-                answer,
-                attempts=event.attempts + 1,
-                created_at=event.created_at,
-                now=outcome.at,
-                jitter=self._jitter,
+                answer, attempts=event.attempts + 1, created_at=event.created_at, now=at, jitter=self._jitter
             )
             if again is None:
                 outbox.give_up(tx, event.id, answer.detail)
-                summary += Summary(dead=1)
+                dead += 1
             else:
                 outbox.retry(tx, event.id, again, answer.detail)
-                summary += Summary(retried=1)
-        return summary
+                retried += 1
+        return Summary(delivered, retried, dead)
 
     async def _attempt(self, event: outbox.Event) -> None:
         try:
@@ -215,48 +207,20 @@ class DeliveryWorker:
         if endpoint is None:
             return Answer(410, f"agent {event.agent_id} has no webhook endpoint")
         now = self._clock()
-        request = httpx.Request(
-            "POST",
-            _parsed(endpoint.url),
-            content=event.body,
-            headers={
-                "Content-Type": "application/json",
-                "Merchant-Signature": sign_webhook(endpoint.secret, event.body, now // 1000),
-                "Request-Id": event.id,
-                "Timestamp": rfc3339(now),
-            },
-        )
+        headers = {
+            "Merchant-Signature": sign_webhook(endpoint.secret, event.body, now // 1000),
+            "Request-Id": event.id,
+            "Timestamp": rfc3339(now),
+        }
         try:
-            async with asyncio.timeout(self._timeout_seconds):
-                response = await self._transport.handle_async_request(request)
-                try:
-                    await _read_away(response)
-                finally:
-                    await response.aclose()
-        except TimeoutError:
+            answer = await self._client.post(endpoint.target, headers, event.body, self._timeout_seconds)
+        except (ConnectTimeoutError, AnswerTimeoutError):
             return Answer(None, f"no complete answer within {self._timeout_seconds:g} s")
-        except httpx.HTTPError as error:
+        except TransportError as error:
             return Answer(None, _words(error))
-        wait = retry_after_ms(response.headers.get("retry-after"), self._clock())
-        return Answer(response.status_code, f"answered {response.status_code}", wait)
-
-
-@lru_cache(maxsize=256)
-def _parsed(url: str) -> httpx.URL:
-    """Parsing an address costs as much as sending a request to it, and there are few."""
-    return httpx.URL(url)
+        wait = retry_after_ms(answer.header("retry-after"), self._clock())
+        return Answer(answer.status, f"answered {answer.status}", wait)
 
 
 def _words(error: Exception) -> str:
     return f"{type(error).__name__}: {error}".rstrip(": ")[:300]
-
-
-async def _read_away(response: httpx.Response) -> None:
-    """Read a short answer to its end, so that the connection can be used again; leave a long one."""
-    if response.is_stream_consumed:  # by a transport that reads answers whole
-        return
-    size = 0
-    async for chunk in response.aiter_raw():
-        size += len(chunk)
-        if size > MAX_ANSWER_BYTES:
-            return

@@ -6,6 +6,8 @@ import ipaddress
 from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
+from acpref_merchant.transport import Target, UnsendableError
+
 EVENTS_PATH = "/agentic_checkout/webhooks/order_events"
 """Path of the agent's receiver below its base URL (WH-02)."""
 
@@ -20,14 +22,16 @@ class UnsafeEndpointError(ValueError):
 class WebhookEndpoint:
     """An agent's receiver of order events: the base URL of its host and the secret shared with it.
 
-    ``url`` is the full address. Construction raises UnsafeEndpointError for anything but https, except that plain
-    http may reach this machine itself (a development receiver); for credentials, a query or a fragment in the
-    URL; and for a secret under 16 bytes. Addresses come from the merchant's configuration, never from a request.
+    ``url`` is the full address, ``target`` the same prepared for requests. Construction raises UnsafeEndpointError for
+    anything but https, except that plain http may reach this machine itself (a development receiver); for credentials,
+    a query or a fragment in the URL; and for a secret under 16 bytes. Addresses come from the merchant's configuration,
+    never from a request.
     """
 
     base_url: str
     secret: bytes = field(repr=False)
     url: str = field(init=False)
+    target: Target = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         try:
@@ -38,7 +42,13 @@ class WebhookEndpoint:
         _refuse_unsafe(parts)
         if len(self.secret) < MIN_SECRET_BYTES:
             raise UnsafeEndpointError(f"a webhook secret has at least {MIN_SECRET_BYTES} bytes")
-        object.__setattr__(self, "url", self.base_url.rstrip("/") + EVENTS_PATH)
+        url = self.base_url.rstrip("/") + EVENTS_PATH
+        try:
+            target = Target.at(url, {"Content-Type": "application/json"})
+        except UnsendableError as error:
+            raise UnsafeEndpointError(f"webhook address is not a URL: {error}") from error
+        object.__setattr__(self, "url", url)
+        object.__setattr__(self, "target", target)
 
 
 def _refuse_unsafe(parts: SplitResult) -> None:
