@@ -35,6 +35,7 @@ from tests.merchant.shop_server import (
 
 from acpref_merchant.operations.upkeep import purge
 from acpref_merchant.settings import AgentSettings
+from acpref_merchant.store import Tx, sessions
 
 DAY_MS = 24 * 3_600_000
 PATIENCE_SECONDS = 60.0
@@ -508,6 +509,29 @@ def test_another_server_of_the_same_shop_knows_what_is_in_flight(
         again = two.agent.post(path, body, key="k")
         assert (again.content, replayed(again)) == (first.result().content, True)
         assert two.provider.charges() == []
+
+
+def test_a_session_that_was_touched_while_it_was_being_paid_for_is_completed_all_the_same(
+    tmp_path_factory: pytest.TempPathFactory, store_url: str
+) -> None:
+    """CHK-CMP-01: whatever this process remembers of a session, the database knows better."""
+
+    def touch(tx: Tx) -> None:
+        stored = sessions.load(tx, session["id"], for_update=True)
+        assert stored is not None
+        sessions.save(tx, stored, stored.session)
+
+    with shop_server(tmp_path_factory.mktemp("touched"), store_url) as shop, ThreadPoolExecutor(1) as pool:
+        session = shop.agent.ready({"mug": 1})
+        token = shop.agent.token_for(session)
+        with shop.provider.gate.closed() as charge_arrives:
+            paying = pool.submit(shop.agent.pay, session, token)
+            charge_arrives()
+            shop.merchant.store.run_sync(touch)
+        answer = paying.result()
+        assert (answer.status_code, answer.json()["status"]) == (200, "completed")
+        assert shop.agent.read(session)["status"] == "completed"
+        assert len(shop.provider.charges()) == shop.counts()["order"] == 1
 
 
 RACERS, UNITS = 50, 10

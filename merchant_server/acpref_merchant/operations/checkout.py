@@ -135,7 +135,8 @@ def _show_again(tx: Tx, merchant: Merchant, agent: Agent, session_id: str) -> Ch
     stored = load(tx, session_id, agent, for_update=True)
     items = item_rows.load(tx, checkout.item_ids(stored.session))
     session, view = shown(stored.session, _present(tx, merchant, stored.session, items, now))
-    sessions.save(tx, stored, session)
+    if session is not stored.session:
+        sessions.save(tx, stored, session)
     return view
 
 

@@ -15,7 +15,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import structlog
 from pydantic import BaseModel, ConfigDict
@@ -122,7 +122,12 @@ async def pursue(merchant: Merchant, payment: payments.Payment, purchased: Purch
             await merchant.store.run(lambda tx: _give_up(tx, merchant, payment))
             raise service_unavailable(RETRY_AFTER_SECONDS) from None
     merchant.on_step("after_authorization")
-    reply = await merchant.store.run(lambda tx: _settle(tx, merchant, payment, purchase, outcome, purchased))
+    try:
+        reply = await merchant.store.run(
+            lambda tx: _settle(tx, merchant, payment, purchase, outcome, purchased)
+        )
+    except sessions.StaleVersion:
+        reply = await merchant.store.run(lambda tx: _settle(tx, merchant, payment, purchase, outcome, None))
     merchant.on_step("after_order")
     if isinstance(outcome, Authorized):
         merchant.deliveries.notify()
@@ -246,8 +251,8 @@ def _settle(
 ) -> Reply:
     """Step 3: record the outcome and everything that follows from it, unless another process has done so.
 
-    While the payment is intended nobody else changes the session, so this process still knows it as it is; from the
-    first statement on, the payment's row keeps everybody else out.
+    Hardly anybody changes a session while its payment is intended, so this process takes it for what it was: raises
+    StaleVersion when it was wrong.
     """
     now = merchant.clock()
     call = Call(
@@ -270,10 +275,9 @@ def _settle(
     if not recorded:  # settled by another process in the meantime: tell what came of it
         session = with_order(tx, load(tx, payment.session_id, call.agent).session)
         return Reply(200, call.render.session(_view(tx, merchant, session, now)))
-    if purchased is None:
-        stored = load(tx, payment.session_id, call.agent, for_update=True)
-    else:
-        stored = replace(purchased.stored, locked=True)
+    stored = (
+        load(tx, payment.session_id, call.agent, for_update=True) if purchased is None else purchased.stored
+    )
     if isinstance(outcome, Authorized):
         session, view = _order(tx, merchant, stored.session, purchased, now)
         if not outcome.captured and session.order is not None:
