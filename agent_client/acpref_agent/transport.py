@@ -24,6 +24,8 @@ MAX_BODY: Final = 4 * 1024 * 1024
 """The longest answer that is read, in bytes."""
 MAX_LINE: Final = 1024 * 1024
 """The longest line of a stream that is read, in bytes."""
+_DIRECT: Final = dict.fromkeys(("all://localhost", "all://127.0.0.1", "all://[::1]"))
+"""Where no proxy of the environment is used: to a proxy, this machine would be its own."""
 
 T = TypeVar("T")
 
@@ -31,11 +33,12 @@ T = TypeVar("T")
 class Transport:
     """Drives flows synchronously.
 
-    Give it an ``httpx.Client`` to choose proxies, certificates or pool sizes.
+    Proxies come from the environment (``HTTPS_PROXY``, ``NO_PROXY`` and the like), though this machine is
+    reached without one. Give it an ``httpx.Client`` to choose proxies, certificates or pool sizes.
     """
 
     def __init__(self, http: httpx.Client | None = None) -> None:
-        self._http = http or httpx.Client(verify=_tls())
+        self._http = http or httpx.Client(verify=_tls(), mounts=_DIRECT)
 
     def __enter__(self) -> Self:
         return self
@@ -116,7 +119,7 @@ class AsyncTransport:
     """Drives flows asynchronously (asyncio). Give it an ``httpx.AsyncClient`` as for ``Transport``."""
 
     def __init__(self, http: httpx.AsyncClient | None = None) -> None:
-        self._http = http or httpx.AsyncClient(verify=_tls())
+        self._http = http or httpx.AsyncClient(verify=_tls(), mounts=_DIRECT)
 
     async def __aenter__(self) -> Self:
         return self

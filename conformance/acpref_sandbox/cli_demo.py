@@ -13,6 +13,7 @@ from rich.console import Console
 
 from acpref_agent.exceptions import AcprefError
 from acpref_merchant.catalog.problems import CatalogError
+from acpref_merchant.catalog.report import at_words, say
 from acpref_merchant.http.server import PortError, StartError
 from acpref_merchant.logs import log_to_stderr
 from acpref_protocol.money import format_amount
@@ -21,6 +22,7 @@ from acpref_sandbox.fixtures import NoFixturesError
 from acpref_sandbox.sandbox import DEFAULT_CATALOG, Options, open_sandbox
 
 app = typer.Typer(add_completion=False)
+_INDENT = len("  1  merchant  ")
 _COLOURS = {"agent": "cyan", "merchant": "green", "provider": "magenta", "receiver": "yellow"}
 
 
@@ -45,10 +47,12 @@ def demo(
     if json_output:
         typer.echo(json.dumps(_document(outcome)))
     charged = format_amount(outcome.purchase.charged, outcome.purchase.currency)
-    console.print(
-        f"\n[bold]Bought:[/bold] order {outcome.order.order_number}, {charged} captured once, "
+    console.print("\n[bold]Bought:[/bold] ", end="")
+    rest = (
+        f"order {outcome.order.order_number}, {charged} captured once, "
         f"webhook verified ({time.monotonic() - began:.1f} s)."
     )
+    console.print(at_words(console, rest, indent=len("Bought: ")), markup=False)
 
 
 async def _run(catalog: Path, item: str | None, console: Console) -> Outcome:
@@ -58,7 +62,7 @@ async def _run(catalog: Path, item: str | None, console: Console) -> Outcome:
         nonlocal steps
         steps += 1
         console.print(f"{steps:>3}  [{_COLOURS[party]}]{party:<9}[/] ", end="")
-        console.print(text, markup=False)
+        console.print(at_words(console, text, indent=_INDENT), markup=False)
 
     async with open_sandbox(Options(port=0, catalog=catalog)) as sandbox:
         console.print(
@@ -77,5 +81,5 @@ def _document(outcome: Outcome) -> dict[str, object]:
 
 
 def _fail(message: str, status: int) -> NoReturn:
-    Console(stderr=True).print(f"acpref demo: {message}", highlight=False, markup=False, soft_wrap=True)
+    say(Console(stderr=True), f"acpref demo: {message}")
     raise typer.Exit(status)

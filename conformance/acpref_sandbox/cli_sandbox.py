@@ -13,12 +13,12 @@ import typer
 from rich.console import Console
 
 from acpref_merchant.catalog.problems import CatalogError
+from acpref_merchant.catalog.report import say
 from acpref_merchant.http.server import PortError, StartError
 from acpref_merchant.logs import log_to_stderr
 from acpref_merchant.store.errors import StoreError
 from acpref_sandbox.fixtures import NoFixturesError
 from acpref_sandbox.sandbox import DEFAULT_CATALOG, Options, Sandbox, open_sandbox
-from acpref_sandbox.target import write_target
 
 app = typer.Typer(add_completion=False)
 
@@ -44,7 +44,10 @@ def sandbox(
         int, typer.Option(help="First of four loopback ports; 0: free ones.", min=0, max=65532)
     ] = 8000,
     database: Annotated[
-        str | None, typer.Option(help="Merchant database URL; a temporary file by default.")
+        str | None,
+        typer.Option(
+            help="Merchant database URL; a temporary file by default. Beside a SQLite file, everything else is kept."
+        ),
     ] = None,
     catalog: Annotated[
         Path, typer.Option(help="A catalog folder or a products.jsonl file.")
@@ -56,33 +59,37 @@ def sandbox(
     limits: Annotated[Switch, typer.Option(help="Rate limits of the payment provider.")] = Switch.OFF,
     write_target_to: Annotated[
         Path | None,
-        typer.Option("--write-target", help="Write the target file here when all parties answer."),
+        typer.Option(
+            "--write-target",
+            help="The target file: written here when all parties answer, removed at the stop.",
+        ),
     ] = None,
     json_output: Annotated[bool, typer.Option("--json", help="Print the target as JSON.")] = False,
 ) -> None:
-    """Run seller, payment provider and webhook receiver until SIGTERM or Ctrl-C. For development: no money moves."""
+    """Run seller, payment provider and webhook receiver until SIGTERM or Ctrl-C. For development: no money moves.
+
+    ACPREF_... variables are not read: they are a real shop's.
+    """
     if risk is not Risk.OFF:
         _fail(f"--risk {risk} is not available yet: leave it off")
-    options = Options(port, database, catalog, webhook_url, limits is Switch.ON)
+    options = Options(port, database, catalog, webhook_url, limits is Switch.ON, write_target_to)
     log_to_stderr()
     try:
-        asyncio.run(_run(options, write_target_to, json_output))
+        asyncio.run(_run(options, json_output))
     except (PortError, StartError, CatalogError, NoFixturesError, StoreError, ValueError, OSError) as error:
         _fail(str(error))
 
 
-async def _run(options: Options, target_path: Path | None, json_output: bool) -> None:
+async def _run(options: Options, json_output: bool) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with open_sandbox(options) as running:
-        if target_path is not None:
-            write_target(target_path, running.target)
         if json_output:
             typer.echo(json.dumps(running.target))
         else:
-            _announce(running, target_path)
+            _announce(running, options.target)
         await stop.wait()
 
 
@@ -105,5 +112,5 @@ def _announce(running: Sandbox, target_path: Path | None) -> None:
 
 
 def _fail(message: str) -> NoReturn:
-    Console(stderr=True).print(f"acpref sandbox: {message}", highlight=False, markup=False, soft_wrap=True)
+    say(Console(stderr=True), f"acpref sandbox: {message}")
     raise typer.Exit(2)

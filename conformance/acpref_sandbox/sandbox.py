@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -21,15 +20,16 @@ from acpref_merchant.http.app import create_app
 from acpref_merchant.http.server import listen, url_of
 from acpref_merchant.operations.call import Merchant
 from acpref_merchant.serve import open_merchant
-from acpref_merchant.settings import AgentSettings, PaymentSettings, Settings
+from acpref_merchant.settings import AgentSettings, PaymentSettings
 from acpref_psp.app import create_app as create_psp
-from acpref_psp.settings import Settings as PspSettings
 from acpref_sandbox import fixtures
 from acpref_sandbox.books import read_items, set_stock, start_afresh
 from acpref_sandbox.management import Management
 from acpref_sandbox.receiver import Receiver
 from acpref_sandbox.servers import serving
-from acpref_sandbox.target import TARGET_VERSION
+from acpref_sandbox.settings import ProviderSettings, SellerSettings
+from acpref_sandbox.state import open_state
+from acpref_sandbox.target import TARGET_VERSION, remove_target, write_target
 
 DEFAULT_CATALOG = sample("corner_shop")
 PSP_RATE_LIMIT_PER_MINUTE = 60
@@ -37,13 +37,17 @@ PSP_RATE_LIMIT_PER_MINUTE = 60
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """What ``acpref sandbox`` can be told. Port 0 picks free ones; no database means a temporary SQLite file."""
+    """What ``acpref sandbox`` can be told. Port 0 picks free ones; no database means a temporary SQLite file.
+
+    ``target`` is a file that is there while all parties answer, and at no other time.
+    """
 
     port: int = 8000
     database: str | None = None
     catalog: Path = DEFAULT_CATALOG
     webhook_url: str | None = None
     limits: bool = False
+    target: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +63,8 @@ class Sandbox:
 async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
     """Start every party; the block runs when all of them answer, and they stop in order when it ends.
 
-    Raises PortError, CatalogError, NoFixturesError or StoreUnavailable before anything is announced.
+    Raises PortError, CatalogError, NoFixturesError, StoreUnavailable, OSError or ValueError (database, tokens) before
+    anything is announced.
     """
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="acpref-sandbox-")))
@@ -67,12 +72,16 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
         seller_socket, psp_socket, agent_socket = (
             listen("127.0.0.1", base + offset if base else 0) for offset in (0, 1, 3)
         )
-        tokens = {name: f"sandbox_{secrets.token_urlsafe(24)}" for name in _TOKENS}
+        if options.target is not None:
+            # Now that the ports are ours, what stands there tells of a sandbox that is gone.
+            options.target.unlink(missing_ok=True)
+        state = open_state(options.database, home)
+        tokens = state.tokens
         clock = ShiftedClock()
         shop_id = "sandbox_shop"
         psp_app = create_psp(
-            PspSettings(
-                database=home / "psp.db",
+            ProviderSettings(
+                database=state.provider_database,
                 agents={"agent": SecretStr(tokens["agent"]), "other_agent": SecretStr(tokens["other"])},
                 merchants={shop_id: SecretStr(tokens["merchant"])},
                 rate_limit_per_minute=PSP_RATE_LIMIT_PER_MINUTE if options.limits else None,
@@ -84,8 +93,8 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
         await stack.enter_async_context(serving(receiver.app, agent_socket))
 
         seller_url, psp_url, agent_url = url_of(seller_socket), url_of(psp_socket), url_of(agent_socket)
-        settings = Settings(
-            database_url=options.database or f"sqlite:///{home / 'merchant.db'}",
+        settings = SellerSettings(
+            database_url=state.database_url,
             catalog=options.catalog,
             api_base_url=seller_url,
             agents=(
@@ -144,32 +153,30 @@ async def open_sandbox(options: Options) -> AsyncIterator[Sandbox]:
         merchant = ready[0]
         chosen = fixtures.choose(await asyncio.to_thread(read_items, merchant.store))
         await asyncio.to_thread(set_stock, merchant.store, chosen.stock)
-        yield Sandbox(
-            target={
-                "target_version": TARGET_VERSION,
-                "seller": {
-                    "base_url": seller_url,
-                    "token": tokens["agent"],
-                    "other_token": tokens["other"],
-                    "feed_url": f"{seller_url}/feeds/products.jsonl",
-                },
-                "psp": {"base_url": psp_url, "token": tokens["agent"]},
-                "agent": {
-                    "base_url": agent_url,
-                    "token": tokens["agent"],
-                    "webhook_secret": tokens["webhook"],
-                },
-                "management": {"base_url": f"{seller_url}/_sandbox", "token": tokens["management"]},
-                "merchant_id": shop_id,
-                "currency": merchant.shop.currency,
-                "fixtures": fixtures.document(chosen, merchant.shop),
+        target = {
+            "target_version": TARGET_VERSION,
+            "seller": {
+                "base_url": seller_url,
+                "token": tokens["agent"],
+                "other_token": tokens["other"],
+                "feed_url": f"{seller_url}/feeds/products.jsonl",
             },
-            merchant=merchant,
-            receiver=receiver,
-        )
-
-
-_TOKENS = ("agent", "other", "merchant", "webhook", "management")
+            "psp": {"base_url": psp_url, "token": tokens["agent"]},
+            "agent": {
+                "base_url": agent_url,
+                "token": tokens["agent"],
+                "webhook_secret": tokens["webhook"],
+            },
+            "management": {"base_url": f"{seller_url}/_sandbox", "token": tokens["management"]},
+            "merchant": {"database_url": state.shown_url, "psp_token": tokens["merchant"]},
+            "merchant_id": shop_id,
+            "currency": merchant.shop.currency,
+            "fixtures": fixtures.document(chosen, merchant.shop),
+        }
+        if options.target is not None:
+            write_target(options.target, target)
+            stack.callback(remove_target, options.target, target)
+        yield Sandbox(target, merchant, receiver)
 
 
 async def _charges(http: httpx.AsyncClient, token: str) -> list[dict[str, Any]]:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
+
+from acpref_sandbox.state import write_private
 
 TARGET_VERSION = 1
 
 
 def write_target(path: Path, target: dict[str, Any]) -> None:
-    """Write ``target`` so that a reader never sees half of it: it holds credentials, so only its owner may read it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(target, file, indent=2)
-        file.write("\n")
-    temporary.replace(path)
+    """Write ``target``, whole or not at all; it holds credentials, so only its owner may read it."""
+    write_private(path, target)
+
+
+def remove_target(path: Path, target: dict[str, Any]) -> None:
+    """Remove the file of a sandbox that stops, unless it tells of another by now."""
+    try:
+        ours = json.loads(path.read_text()) == target
+    except (OSError, ValueError):
+        return
+    if ours:
+        path.unlink(missing_ok=True)

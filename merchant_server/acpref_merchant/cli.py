@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
-from rich.console import Console
 
-from acpref_merchant import cli_orders
+from acpref_merchant import cli_orders, cli_webhooks
 from acpref_merchant.catalog.problems import CatalogError
+from acpref_merchant.cli_common import fail, say
 from acpref_merchant.http.app import create_app
 from acpref_merchant.http.server import PortError, Server, StartError, listen, url_of
 from acpref_merchant.logs import log_to_stderr
 from acpref_merchant.serve import open_merchant
 from acpref_merchant.settings import (
-    CONFIG_FILE_VARIABLE,
     ConfigurationError,
-    Settings,
+    load_settings,
     refuse_sandbox_outside_loopback,
+    require_agents,
+    unknown_variables,
 )
 from acpref_merchant.store.errors import StoreError
 
@@ -27,6 +27,7 @@ app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="Run the merchant server, and its operator's tasks."
 )
 cli_orders.mount(app)
+cli_webhooks.mount(app)
 
 
 @app.callback()
@@ -43,45 +44,21 @@ def serve(
     port: Annotated[int | None, typer.Option(help="Port to listen on.")] = None,
 ) -> None:
     """Serve the protocol to agents until SIGTERM or Ctrl-C."""
-    settings = load_settings(config, host=host, port=port)
+    for line in unknown_variables():
+        say(f"acpref merchant: warning: {line}")
     try:
+        settings = load_settings(config, host=host, port=port)
         settings.catalog_path()
+        require_agents(settings)
         refuse_sandbox_outside_loopback(settings)
     except ConfigurationError as error:
-        fail(str(error))
-    if not settings.agents:
-        fail('no agents: set ACPREF_AGENTS, such as \'[{"id": "agent", "token": "a long secret"}]\'')
+        fail(*error.args)
     log_to_stderr()
     try:
         sock = listen(settings.host, settings.port)
-        Console(stderr=True).print(f"merchant on {url_of(sock)}", highlight=False)
         # Port 0 has become a real one, which discovery tells.
         settings = settings.model_copy(update={"port": sock.getsockname()[1]})
-        Server(create_app(lambda: open_merchant(settings))).run(sockets=[sock])
+        application = create_app(lambda: open_merchant(settings))
+        Server(application, on_ready=lambda: say(f"merchant on {url_of(sock)}")).run(sockets=[sock])
     except (PortError, StartError, CatalogError, StoreError, ValueError, OSError) as error:
         fail(str(error))
-
-
-def load_settings(config: Path | None, **overrides: object) -> Settings:
-    """The settings of this process; ends it with one line per problem when they do not hold together."""
-    import os
-
-    if config is not None:
-        if not config.is_file():
-            fail(f"there is no configuration file at {config}")
-        os.environ[CONFIG_FILE_VARIABLE] = str(config)
-    try:
-        return Settings(**{name: value for name, value in overrides.items() if value is not None})  # type: ignore[arg-type]
-    except ValidationError as error:
-        fail(
-            "; ".join(
-                f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
-                for problem in error.errors(include_input=False, include_url=False)
-            )
-        )
-
-
-def fail(message: str) -> NoReturn:
-    """End with exit status 2 and one line that says what to do."""
-    Console(stderr=True).print(f"acpref merchant: {message}", highlight=False, markup=False, soft_wrap=True)
-    raise typer.Exit(2)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
 from acpref_merchant.clock import rfc3339
 from acpref_merchant.domain.orders import amount_of
 from acpref_merchant.store import orders, outbox, payments
+from acpref_merchant.webhooks.delivery import Summary
 from acpref_protocol.models import LineItemReference, Order
 from acpref_protocol.money import format_amount
 
@@ -29,11 +32,12 @@ class OrderSummary:
 
     row: orders.Stored
     total: int
+    refunded: int
     currency: str
     payment_status: str
 
     def as_json(self) -> dict[str, Any]:
-        """The row for ``--json``; the amount is in minor units."""
+        """The row for ``--json``; the amounts are in minor units."""
         return {
             "id": self.row.id,
             "number": self.row.number,
@@ -41,6 +45,7 @@ class OrderSummary:
             "payment_status": self.payment_status,
             "agent_id": self.row.agent_id,
             "total": self.total,
+            "refunded_amount": self.refunded,
             "currency": self.currency,
             "created_at": rfc3339(self.row.created_at),
         }
@@ -76,7 +81,13 @@ class OrderDetails:
 def summary(row: orders.Stored, payment: payments.Payment) -> OrderSummary:
     """The summary of a stored order and its payment."""
     order = Order.model_validate_json(row.data)
-    return OrderSummary(row, amount_of(order.totals, "total") or 0, payment.currency, payment.status)
+    return OrderSummary(
+        row,
+        amount_of(order.totals, "total") or 0,
+        amount_of(order.totals, "amount_refunded") or 0,
+        payment.currency,
+        payment.status,
+    )
 
 
 def event_json(event: outbox.Event) -> dict[str, Any]:
@@ -100,19 +111,21 @@ def print_orders(console: Console, summaries: Sequence[OrderSummary]) -> None:
     if not summaries:
         console.print("No orders yet.")
         return
-    table = _table("Number", "Order", "Status", "Payment", "Agent", "Created")
-    table.add_column("Total", justify="right")
+    table = _table("Number", "Order", "Status", "Payment")
+    for name in ("Total", "Refunded"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("Created", no_wrap=True)
     for found in summaries:
         table.add_row(
             found.row.number,
             found.row.id,
             _status(found.row.status),
             _status(found.payment_status),
-            found.row.agent_id,
-            rfc3339(found.row.created_at),
             format_amount(found.total, found.currency),
+            format_amount(found.refunded, found.currency) if found.refunded else "",
+            _time(found.row.created_at),
         )
-    console.print(table)
+    _print(console, table)
 
 
 def print_details(console: Console, details: OrderDetails) -> None:
@@ -122,10 +135,17 @@ def print_details(console: Console, details: OrderDetails) -> None:
     console.print(
         Text.assemble(
             "Payment ", payment.id, " with ", payment.provider, ": ", _status(payment.status), ", ",
-            format_amount(payment.amount, payment.currency),
-        )
+            format_amount(payment.amount, payment.currency), _refunds(details),
+        ),
+        soft_wrap=True,
     )  # fmt: skip
-    print_events(console, details.events, None)
+    pending = [event for event in details.events if event.state == "pending"]
+    print_events(console, details.events, {event.id for event in pending[1:]})
+
+
+def _refunds(details: OrderDetails) -> str:
+    refunded = details.payment.refunded_amount
+    return f", {format_amount(refunded, details.payment.currency)} refunded" if refunded else ""
 
 
 def print_order(console: Console, order: Order, currency: str) -> None:
@@ -133,11 +153,12 @@ def print_order(console: Console, order: Order, currency: str) -> None:
     console.print(
         Text.assemble(
             ("Order ", "bold"), (order.order_number or "", "bold"), f"  {order.id}  ", _status(order.status)
-        )
+        ),
+        soft_wrap=True,
     )
-    lines = _table("Line", "Title", "Status")
+    lines = _table("Line", "Title", "Status", free=("Title",))
     for name in ("Ordered", "Current", "Fulfilled", "Unit price"):
-        lines.add_column(name, justify="right")
+        lines.add_column(name, justify="right", no_wrap=True)
     for line in order.line_items or ():
         quantity = line.quantity
         price = format_amount(line.unit_price, currency) if line.unit_price is not None else ""
@@ -145,20 +166,22 @@ def print_order(console: Console, order: Order, currency: str) -> None:
             line.id, Text(line.title), _status(line.status), str(quantity.ordered), str(quantity.current),
             str(quantity.fulfilled or 0), price,
         )  # fmt: skip
-    console.print(lines)
+    _print(console, lines)
     if order.fulfillments:
-        fulfillments = _table("Fulfillment", "Type", "Status", "Lines", "Tracking", "Last event")
+        fulfillments = _table(
+            "Fulfillment", "Type", "Status", "Lines", "Tracking", "Last event", free=("Lines",)
+        )
         for fulfillment in order.fulfillments:
             events = fulfillment.events or []
             tracking = " ".join(part for part in (fulfillment.carrier, fulfillment.tracking_number) if part)
             fulfillments.add_row(
                 fulfillment.id, fulfillment.type, _status(fulfillment.status), _references(fulfillment.line_items),
-                Text(tracking), f"{events[-1].type} {events[-1].occurred_at}" if events else "",
+                Text(tracking), f"{events[-1].type} {_seconds(events[-1].occurred_at)}" if events else "",
             )  # fmt: skip
-        console.print(fulfillments)
+        _print(console, fulfillments)
     if order.adjustments:
-        adjustments = _table("Adjustment", "Type", "Status", "Lines", "Reason")
-        adjustments.add_column("Amount", justify="right")
+        adjustments = _table("Adjustment", "Type", "Status", "Lines", "Reason", free=("Lines", "Reason"))
+        adjustments.add_column("Amount", justify="right", no_wrap=True)
         for adjustment in order.adjustments:
             amount = (
                 format_amount(adjustment.amount, adjustment.currency or currency) if adjustment.amount else ""
@@ -167,36 +190,47 @@ def print_order(console: Console, order: Order, currency: str) -> None:
                 adjustment.id, adjustment.type, _status(adjustment.status), _references(adjustment.line_items),
                 Text(adjustment.reason or ""), amount,
             )  # fmt: skip
-        console.print(adjustments)
+        _print(console, adjustments)
     totals = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
     totals.add_column()
     totals.add_column(justify="right")
     for total in order.totals or ():
         totals.add_row(Text(total.display_text), format_amount(total.amount, currency))
-    console.print(totals)
+    _print(console, totals)
 
 
-def print_events(console: Console, events: Sequence[outbox.Event], counts: Mapping[str, int] | None) -> None:
-    """Outbox events, newest or first in the order given, and how many there are in each state."""
-    if counts is not None:
-        states = ("pending", "delivered", "dead")
-        console.print(", ".join(f"{counts.get(state, 0)} {state}" for state in states), highlight=False)
+def print_counts(console: Console, counts: Mapping[str, int]) -> None:
+    """How many events are in each state."""
+    console.print(", ".join(f"{count} {state}" for state, count in counts.items()), highlight=False)
+
+
+def print_events(console: Console, events: Sequence[outbox.Event], behind: Collection[str]) -> None:
+    """Outbox events in the order given; ``behind`` are the ids of those that wait for an earlier one of their order."""
     if not events:
         return
-    table = _table("Event", "Order", "No.", "Type", "State", "Failures", "Created", "Last error")
+    names = ("Event", "Order", "No.", "Type", "State", "Failures", "Created", "Next try", "Last error")
+    table = _table(*names, free=("Last error",))
     for event in events:
         table.add_row(
             event.id, event.order_id, str(event.sequence), event.type, _status(event.state), str(event.attempts),
-            rfc3339(event.created_at), Text(event.last_error or ""),
+            _time(event.created_at), _next_try(event, behind), Text(event.last_error or ""),
         )  # fmt: skip
-    console.print(table)
+    _print(console, table)
+
+
+def _next_try(event: outbox.Event, behind: Collection[str]) -> str:
+    if event.state != "pending":
+        return ""
+    return "after an earlier one" if event.id in behind else _time(event.next_attempt_at)
 
 
 _REPLAY_WORDS = {
-    "replayed": "will be sent again",
-    "superseded": "a later event of its order was delivered: sending it would turn the agent's view back (--force)",
-    "not_dead": "is not dead",
-    "unknown": "there is no such event",
+    "replayed": "{} will be sent again.",
+    "superseded": "{} stays as it is: a later event of its order was delivered, and this one would turn the agent's "
+    "view back. --force sends it all the same.",
+    "not_dead": "{} was not given up: it was delivered, or it is still being tried, which 'webhooks deliver --now' "
+    "does at once.",
+    "unknown": "There is no event {}.",
 }
 
 
@@ -205,14 +239,68 @@ def print_replays(console: Console, results: Mapping[str, str]) -> None:
     if not results:
         console.print("No dead events.")
     for event_id, result in results.items():
-        console.print(Text.assemble(event_id, ": ", _status(result), " ", _REPLAY_WORDS[result]))
+        sentence = _REPLAY_WORDS[result].format(event_id)
+        console.print(Text(sentence, style=_COLOURS.get(result, "")), soft_wrap=True)
 
 
-def _table(*columns: str) -> Table:
+def delivery_json(done: Summary, waiting: int, next_due: int | None) -> dict[str, Any]:
+    """What ``webhooks deliver`` did, how many events wait now, and when the next of them is due."""
+    return {
+        "delivered": done.delivered,
+        "retried": done.retried,
+        "dead": done.dead,
+        "waiting": waiting,
+        "next_due_at": None if next_due is None else rfc3339(next_due),
+    }
+
+
+def print_delivery(console: Console, done: Summary, waiting: int, next_due: int | None) -> None:
+    """The same as sentences."""
+    if done.delivered or done.retried or done.dead:
+        said = f"{done.delivered} delivered, {done.retried} to be tried again, {done.dead} given up."
+    else:
+        said = "Nothing was due."
+    if waiting and next_due is not None:
+        said += f" {waiting} {'waits' if waiting == 1 else 'wait'}; the next is due at {_time(next_due)}"
+        said += " (--now does not wait)."
+    console.print(said, highlight=False, soft_wrap=True)
+
+
+# --- Tables -------------------------------------------------------------------------------------------------------
+
+
+def _table(*columns: str, free: Collection[str] = ()) -> Table:
+    """A table whose columns keep their words on one line, but for those of ``free`` text."""
     table = Table(box=None, header_style="bold", padding=(0, 2, 0, 0))
     for column in columns:
-        table.add_column(column)
+        table.add_column(column, no_wrap=column not in free, overflow="fold")
     return table
+
+
+def _print(console: Console, table: Table) -> None:
+    """Print a table with every id whole, so that it can be copied.
+
+    Where free text cannot make enough room, lines are longer than the terminal, which wraps them. A file or a pipe
+    gets every line whole.
+    """
+    for column in table.columns:
+        cells = [str(cell) for cell in (column.header, *column.cells)]
+        words = cells if column.no_wrap else [word for cell in cells for word in cell.split()]
+        column.min_width = max(map(cell_len, words), default=0)
+    needed = Measurement.get(console, console.options.update(width=100_000), table)
+    table.width = (
+        min(needed.maximum, max(needed.minimum, console.width)) if console.is_terminal else needed.maximum
+    )
+    console.print(table, crop=False)
+
+
+def _time(ms: int) -> str:
+    return _seconds(rfc3339(ms))
+
+
+def _seconds(time: str) -> str:
+    """An RFC 3339 time of ours without its milliseconds."""
+    return f"{time[:19]}Z"
 
 
 def _status(status: str | None) -> Text:

@@ -1,23 +1,28 @@
 """Configuration of ``acpref merchant serve``: environment variables (``ACPREF_...``) over a TOML file over defaults.
 
-Nested members use two underscores: ``ACPREF_PSP__BASE_URL``. ``ACPREF_AGENTS`` is a JSON list.
+Nested members use two underscores: ``ACPREF_PAYMENT__BASE_URL``. ``ACPREF_AGENTS`` is a JSON list.
 """
 
 from __future__ import annotations
 
 import ipaddress
 import os
+import tomllib
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
+from acpref_protocol import configuration
+
+PREFIX = "ACPREF_"
 SANDBOX_TOKEN_PREFIX = "sandbox_"  # noqa: S105 - a mark, not a secret
 CONFIG_FILE_VARIABLE = "ACPREF_CONFIG"
 
@@ -61,7 +66,7 @@ class Settings(BaseSettings):
     """Everything a merchant decides about its server. Durations are seconds, sizes bytes."""
 
     model_config = SettingsConfigDict(
-        env_prefix="ACPREF_", env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
+        env_prefix=PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True, validate_default=True
     )
 
     database_url: str = "sqlite:///acpref.db"
@@ -97,7 +102,11 @@ class Settings(BaseSettings):
     def catalog_path(self) -> Path:
         """The catalog folder. Raises ConfigurationError when none is configured."""
         if self.catalog is None:
-            raise ConfigurationError("no catalog is configured: set ACPREF_CATALOG to a catalog folder")
+            raise ConfigurationError(
+                _absent(
+                    "no catalog is configured", "ACPREF_CATALOG to a catalog folder", 'catalog = "FOLDER"'
+                )
+            )
         return self.catalog
 
     def base_url(self) -> str:
@@ -106,7 +115,77 @@ class Settings(BaseSettings):
 
 
 class ConfigurationError(Exception):
-    """The settings cannot be served: something is missing, or would expose sandbox credentials to a network."""
+    """The settings cannot be used: unreadable, wrong, incomplete, or such that sandbox credentials face a network.
+
+    ``args`` are the problems, one line each.
+    """
+
+
+def load_settings(config: Path | None = None, **overrides: object) -> Settings:
+    """The settings of this process; ``overrides`` that are not None win. Raises ConfigurationError.
+
+    ``config`` is the TOML file; without it, ``ACPREF_CONFIG`` names one or there is none.
+    """
+    if config is not None:
+        os.environ[CONFIG_FILE_VARIABLE] = str(config)
+    file = _config_file()
+    if file is not None and not file.is_file():
+        where = "--config" if config is not None else CONFIG_FILE_VARIABLE
+        raise ConfigurationError(f"there is no configuration file at {file}: correct {where}")
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]
+    except ValidationError as error:
+        lines = configuration.problems(
+            error,
+            prefix=PREFIX,
+            environment=os.environ,
+            file=file,
+            options={name: f"--{name.removesuffix('_url')}" for name in given},
+        )
+        raise ConfigurationError(*lines) from None
+    except SettingsError as error:
+        raise ConfigurationError(configuration.not_json(error, prefix=PREFIX)) from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+        raise ConfigurationError(f"{file}: cannot be read as TOML: {error}") from None
+
+
+def require_agents(settings: Settings) -> None:
+    """Raise ConfigurationError when no agent may call."""
+    if not settings.agents:
+        example = '\'[{"id": "agent", "token": "a long secret"}]\''
+        raise ConfigurationError(
+            _absent("no agents", f"ACPREF_AGENTS, such as {example}", "[[agents]] with id and token")
+        )
+
+
+def unknown_variables() -> list[str]:
+    """A line for each variable of the environment that looks like a setting and is none."""
+    fields = Settings.model_fields
+    return configuration.unknown_variables(
+        (name for name in os.environ if not _is_the_providers(name)),
+        prefix=PREFIX,
+        known=[*fields, CONFIG_FILE_VARIABLE.removeprefix(PREFIX)],
+        tables=[name for name, field in fields.items() if field.annotation is PaymentSettings],
+    )
+
+
+def _is_the_providers(name: str) -> bool:
+    """Whether the sandbox payment provider, which may share this environment, looks after the variable."""
+    rest = name.upper().removeprefix("ACPREF_PSP_")
+    return rest != name.upper() and not rest.startswith("_")
+
+
+def _config_file() -> Path | None:
+    path = os.environ.get(CONFIG_FILE_VARIABLE)
+    return Path(path) if path else None
+
+
+def _absent(what: str, variable: str, member: str) -> str:
+    file = _config_file()
+    return (
+        f"{what}: set {variable}" if file is None else f"{what}: put {member} into {file}, or set {variable}"
+    )
 
 
 def refuse_sandbox_outside_loopback(settings: Settings) -> None:

@@ -9,6 +9,7 @@ service charges hundreds of times a second on one core.
 from __future__ import annotations
 
 import asyncio
+import os
 import queue
 import sqlite3
 import threading
@@ -124,7 +125,12 @@ class Store:
         self._connection: sqlite3.Connection | None = None
 
     def open(self) -> None:
-        """Open the file, make the tables when absent and start the writer. Raises RuntimeError for a newer schema."""
+        """Open the file, make the tables when absent and start the writer. Raises RuntimeError for a newer schema.
+
+        A file that is not there is made for its owner's eyes alone, and SQLite gives its companions the same mode.
+        """
+        with suppress(OSError):  # what is wrong with the path, SQLite says below
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
         connection = sqlite3.connect(
             self._path, isolation_level=None, check_same_thread=False, timeout=self._busy_seconds
         )

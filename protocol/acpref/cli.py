@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import gc
 import importlib
+import re
 import sys
 from types import ModuleType
-from typing import NamedTuple, NoReturn
+from typing import Any, NamedTuple, NoReturn
 
 from rich.console import Console
 from rich.table import Table
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> None:
     if not arguments or arguments[0] in {"-h", "--help", "help"}:
         _print_commands()
         raise SystemExit(0 if arguments else 2)
-    if arguments[0] == "--version":
+    if "--version" in arguments[:2] and (len(arguments) == 1 or arguments[0] in COMMANDS):
         from importlib.metadata import version
 
         Console().print(f"acpref {version('acpref')}", highlight=False)
@@ -55,12 +56,49 @@ def main(arguments: list[str] | None = None) -> None:
     if command is None:
         _fail(f"no such command: {arguments[0]!r}; run 'acpref --help' for the list")
     try:
-        module = _import(command.module)
+        status = _run(_import(command.module).app, arguments)
     except ModuleNotFoundError as error:
-        if error.name and error.name.partition(".")[0].startswith("acpref"):
+        if error.name is None or error.name.partition(".")[0].startswith("acpref"):
             raise
         _fail(f"'acpref {arguments[0]}' needs the package {error.name}: install acpref[{command.extra}]")
-    module.app(args=arguments[1:], prog_name=f"acpref {arguments[0]}")
+    raise SystemExit(status)
+
+
+def _run(app: Any, arguments: list[str]) -> int:
+    """Run a command's application; wrong usage is said in one line instead of typer's box."""
+    try:
+        result = app(args=arguments[1:], prog_name=f"acpref {arguments[0]}", standalone_mode=False)
+    except Exception as error:
+        # Where a command without words shows its help, typer has shown it already.
+        if type(error).__name__ == "NoArgsIsHelpError":
+            return 2
+        if type(error).__name__ == "Abort":  # a question that nobody answered
+            return 1
+        if not hasattr(error, "format_message"):  # the mark of typer's own, whose classes differ by version
+            raise
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else f"acpref {arguments[0]}"
+        _say(f"{path}: {_in_our_words(error.format_message())} ('{path} --help' explains it)")
+        return 2
+    return result if isinstance(result, int) else 0
+
+
+_OUR_WORDS = (
+    (r"Input should be a valid integer.*", "it must be a whole number"),
+    (r"Input should be a valid number.*", "it must be a number"),
+    (r"Input should be greater than or equal to ", "it must be at least "),
+    (r"Input should be less than or equal to ", "it must be at most "),
+    (r"Input should be ", "it must be "),
+    (r"'([A-Z]+)'", r"\1"),
+)
+
+
+def _in_our_words(message: str) -> str:
+    """What typer, or pydantic inside it, says about wrong usage: on one line, as the other messages are written."""
+    words = " ".join(message.split()).rstrip(".")
+    for theirs, ours in _OUR_WORDS:
+        words = re.sub(theirs, ours, words)
+    return words[:1].lower() + words[1:]
 
 
 def _import(name: str) -> ModuleType:
@@ -84,9 +122,13 @@ def _print_commands() -> None:
     for name, command in COMMANDS.items():
         table.add_row(f"  {name}", command.summary)
     console.print(table)
-    console.print("\n'acpref COMMAND --help' explains one of them.")
+    console.print("\n'acpref COMMAND --help' explains one of them, 'acpref --version' names the version.")
 
 
 def _fail(message: str) -> NoReturn:
-    Console(stderr=True).print(f"acpref: {message}", highlight=False, markup=False)
+    _say(f"acpref: {message}")
     raise SystemExit(2)
+
+
+def _say(line: str) -> None:
+    Console(stderr=True).print(line, highlight=False, markup=False, soft_wrap=True)

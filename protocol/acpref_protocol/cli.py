@@ -16,8 +16,12 @@ from acpref_protocol.schema_documents import documents
 from acpref_protocol.schema_known import KNOWN
 
 app = typer.Typer(
-    no_args_is_help=True, help="The specification as code: schema documents and their comparison."
+    no_args_is_help=True,
+    add_completion=False,
+    help="The specification as code: schema documents and their comparison.",
 )
+
+AsJson = Annotated[bool, typer.Option("--json", help="Report as JSON.")]
 
 
 @app.command()
@@ -26,7 +30,7 @@ def diff(
         Path, typer.Option(help="Checkout of the published specification; it holds versions/.")
     ],
     version: Annotated[str | None, typer.Option(help="Compare this version only.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Report as JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Compare our schemas with the published ones.
 
@@ -52,11 +56,24 @@ def diff(
 def schemas(
     check: Annotated[bool, typer.Option("--check", help="Only look whether the files are current.")] = False,
     write: Annotated[bool, typer.Option("--write", help="Bring the files up to date.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Build the JSON Schema documents from the models, or check that they are current (exit 1 if not)."""
     if check == write:
         _fail("say either --check or --write")
-    raise typer.Exit(schema_build.main(["--check"] if check else []))
+    wanted = schema_build.files()
+    found = schema_build.stale(wanted) if check else schema_build.write(wanted)
+    paths = [path.relative_to(schema_build.DIRECTORY).as_posix() for path in found]
+    current = not (check and paths)
+    if as_json:
+        report = {"current": current, "documents": len(wanted), "stale" if check else "written": paths}
+        print(json.dumps(report, indent=2))
+    elif paths:
+        for path in paths:
+            print(f"{'out of date' if check else 'written'}: {path}")
+    else:
+        print(f"all {len(wanted)} schema documents are current")
+    raise typer.Exit(0 if current else 1)
 
 
 def _as_json(report: Report) -> dict[str, object]:

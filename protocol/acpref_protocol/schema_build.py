@@ -20,7 +20,8 @@ from typing_extensions import TypeAliasType
 from acpref_protocol.base import Composed, Inline
 from acpref_protocol.schema_documents import Document, documents
 from acpref_protocol.schema_tree import Schema, transform
-from acpref_protocol.schemas import DIRECTORY, identifier
+from acpref_protocol.schemas import DIRECTORY as DIRECTORY
+from acpref_protocol.schemas import identifier
 
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import csv
 import gzip
+import io
 import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from acpref_merchant.catalog.cli import FormatName, app
 from acpref_merchant.catalog.importers.formats import FORMATS
+from acpref_merchant.catalog.report import say
 
 CATALOGS = Path(__file__).resolve().parents[2] / "catalogs"
 CORNER_SHOP = str(CATALOGS / "corner_shop")
+PLACEHOLDER = (
+    "shop.json is a placeholder that an import made: edit merchant_id, name, public_url (this machine), "
+    "taxes (there are none), fulfillment (one flat rate), links (to example.com)"
+)
 TSV = """id\ttitle\tavailability\tprice
 m1\tMug\tin_stock\t9.50 USD
 m2\tJug\tin_stock\t{price}
@@ -63,6 +70,7 @@ def test_an_import_says_what_it_did_skipped_and_assumed(table: Path, tmp_path: P
         "  feed.tsv:3: price: 'free' is not a price: write digits with a decimal point, such as 12.99",
         "Note: stock assumed to be 100: the feed says only that it is available",
         "Note: preorder imported as out of stock: orders wait for nothing here",
+        f"Note: {PLACEHOLDER}",
     ]
     assert run("validate", tmp_path / "shop").exit_code == 0
 
@@ -76,7 +84,7 @@ def test_an_import_reports_the_same_as_json(table: Path, tmp_path: Path) -> None
         "path": "price",
         "message": "'free' is not a price: write digits with a decimal point, such as 12.99",
     }
-    assert sum(found["notes"].values()) == 2
+    assert len(found["notes"]) == 3
 
 
 def test_a_strict_import_ends_at_the_first_bad_record_and_writes_nothing(table: Path, tmp_path: Path) -> None:
@@ -104,6 +112,59 @@ def test_an_import_takes_the_shop_that_is_given(table: Path, tmp_path: Path) -> 
     result = run("import", table, "--out", tmp_path / "shop", "--shop", Path(CORNER_SHOP) / "shop.json")
     assert result.exit_code == 0
     assert json.loads((tmp_path / "shop/shop.json").read_text())["merchant_id"] == "merchant_birch_street"
+    assert "placeholder" not in result.stdout
+
+
+def test_validating_notices_what_is_left_of_a_placeholder(table: Path, tmp_path: Path) -> None:
+    run("import", table, "--out", tmp_path / "shop")
+    assert facts(run("validate", tmp_path / "shop", "--json"))["notes"] == {PLACEHOLDER: 1}
+    file = tmp_path / "shop/shop.json"
+    shop = {**json.loads(file.read_text()), "merchant_id": "m", "name": "Mugs"}
+    file.write_text(json.dumps(shop))
+    (note,) = facts(run("validate", tmp_path / "shop", "--json"))["notes"]
+    assert note.startswith("shop.json is a placeholder that an import made: edit public_url")
+    file.write_text(json.dumps({**shop, "links": []}))
+    assert facts(run("validate", tmp_path / "shop", "--json"))["notes"] == {}
+
+
+@pytest.mark.parametrize("given", ["feed", "feed/products.jsonl"])
+@pytest.mark.parametrize("command", [["validate"], ["export", "--out", "o"]])
+def test_a_feed_given_for_a_catalog_is_recognised(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, command: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("export", CORNER_SHOP, "--out", "feed")
+    result = run(*command, given)
+    assert result.exit_code == 1
+    lines = result.output.splitlines()
+    assert [line for line in lines if "acpref catalog import FEED --out FOLDER" in line] == lines[-1:]
+
+
+def test_a_feed_that_was_given_a_shop_is_still_a_feed(tmp_path: Path) -> None:
+    run("export", CORNER_SHOP, "--out", tmp_path)
+    shutil.copy(Path(CORNER_SHOP) / "shop.json", tmp_path)
+    assert "looks like an ACP feed" in run("validate", tmp_path).stdout
+
+
+def test_a_price_in_the_wrong_form_is_told_the_right_one(tmp_path: Path) -> None:
+    shutil.copytree(CORNER_SHOP, tmp_path / "shop")
+    file = tmp_path / "shop/products.jsonl"
+    file.write_text(file.read_text().replace('"price": 499', '"price": "4.99"', 1))
+    result = run("validate", tmp_path / "shop")
+    assert result.exit_code == 1
+    assert result.stdout.splitlines()[1:3] == [
+        "Found 1 problem:",
+        "  products.jsonl:1: $.variants[0].price: amounts are integers in minor units, such as 499",
+    ]
+
+
+def test_on_a_terminal_lines_are_broken_between_words() -> None:
+    told = "  products.jsonl:1: amounts are integers in minor units"
+    screen, page = io.StringIO(), io.StringIO()
+    say(Console(file=screen, force_terminal=True, width=30), told)
+    say(Console(file=page), told)
+    assert screen.getvalue() == "  products.jsonl:1: amounts\n    are integers in minor\n    units\n"
+    assert page.getvalue() == told + "\n"
 
 
 def test_the_currency_and_the_stock_can_be_told(tmp_path: Path) -> None:

@@ -31,7 +31,8 @@ MERCHANT = {
     "database_url": "Where everything is kept: `sqlite:///file.db` (four slashes for an absolute path) or "
     "`postgresql://user@host/name`.",
     "catalog": "The catalog folder. Required.",
-    "host": "Address to listen on. `--host` wins.",
+    "host": "Address to listen on. `--host` wins. With `0.0.0.0` or `::`, which stand for every address of the machine "
+    "and are none to call, set `api_base_url`.",
     "port": "Port to listen on; 0 picks a free one. `--port` wins.",
     "api_base_url": "The address by which agents reach this server, as the discovery document tells it. By default "
     "`http://HOST:PORT`.",
@@ -41,14 +42,15 @@ MERCHANT = {
     "must be right.",
     "body_limit": "The longest request body, in bytes.",
     "idempotency_retention_seconds": "How long an idempotency key is remembered. A day at least (IDEM-20).",
-    "completion_lease_seconds": "How long a completion may take before another process finishes it.",
+    "completion_lease_seconds": "A process that completes a purchase has it to itself for this long (its lease); "
+    "then it is taken for dead, and another may finish the purchase.",
     "allow_sandbox_credentials": "Serve sandbox tokens or the sandbox provider beyond this machine all the same.",
 }
 AGENT = {
     "id": "Your name for the agent. Its sessions, orders and idempotency keys belong to it.",
     "token": "The bearer token, at least 16 characters. Tokens that begin with `sandbox_` are served on loopback only.",
     "webhook_base_url": "Where the agent hears of its orders; the path is fixed. Without it, or without the secret, "
-    "its events end as dead letters.",
+    "its events end as dead letters: given up, but kept, and sent when you [replay](#webhooks) them.",
     "webhook_secret": "The secret that signs the events, at least 16 bytes.",
     "public_keys": "Public keys (PEM, Ed25519 or P-256) by a name of yours, with which the agent's request "
     "signatures are verified.",

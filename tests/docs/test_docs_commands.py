@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import typer
-from tests.docs.pages import ROOT, Fence, docs
+from tests.docs.pages import ROOT, Fence, all_pages, docs
 
 from acpref.cli import COMMANDS, main
 
@@ -29,8 +29,8 @@ def shell_lines(fence: Fence) -> Iterator[str]:
 
 def named() -> set[tuple[str, ...]]:
     """The words of every acpref command in the blocks and the running text of all pages."""
-    texts = [line for page in docs() for fence in page.fences for line in shell_lines(fence)]
-    texts += [words for page in docs() for words in page.words]
+    texts = [line for page in all_pages() for fence in page.fences for line in shell_lines(fence)]
+    texts += [words for page in all_pages() for words in page.words]
     found = set()
     for text in texts:
         text = text.removeprefix(".venv/bin/")

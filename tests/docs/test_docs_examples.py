@@ -13,14 +13,18 @@ from typing import Any
 
 import pytest
 import structlog
-from tests.docs.pages import Fence, Page, docs
+from tests.docs.pages import ROOT, Fence, Page, docs, page
 
 from acpref_merchant.logs import log_to_stderr
 from acpref_sandbox.sandbox import Options, open_sandbox
 from acpref_sandbox.target import write_target
 
 _ID = re.compile(r"\b(cs|li|ord|evt|vt|ch|pay|re)_[A-Za-z0-9]{20,}")
-PAGES = [page for page in docs() if any(fence.language == "python" for fence in page.fences)]
+PAGES = [
+    each
+    for each in (page(ROOT / "README.md"), *docs())
+    if any(fence.language == "python" for fence in each.fences)
+]
 
 
 @pytest.fixture
@@ -49,7 +53,7 @@ def workplace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]
 
 
 def test_some_pages_have_examples() -> None:
-    assert {"docs/agent.md", "docs/implementer.md"} <= {page.name for page in PAGES}
+    assert {"README.md", "docs/agent.md", "docs/implementer.md"} <= {each.name for each in PAGES}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -25,7 +25,7 @@ def acpref(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
         text=True,
         timeout=SECONDS,
         cwd=ROOT,
-        env={**_clean_environment(), **environment},
+        env={**clean_environment(), **environment},
         check=False,
     )
 
@@ -51,7 +51,7 @@ def sandbox(tmp_path: Path, *arguments: str) -> Iterator[tuple[dict[str, Any], s
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env=_clean_environment(),
+        env=clean_environment(),
     )
     watchdog = threading.Timer(SECONDS, process.kill)
     watchdog.start()
@@ -68,5 +68,6 @@ def sandbox(tmp_path: Path, *arguments: str) -> Iterator[tuple[dict[str, Any], s
         process.communicate(timeout=30)
 
 
-def _clean_environment() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
+    """The environment without this project's variables."""
     return {name: value for name, value in os.environ.items() if not name.startswith("ACPREF_")}

@@ -71,6 +71,21 @@ def test_the_demo_buys_from_a_foreign_catalog_that_was_imported_with_a_mapping_f
     assert base == 2 * 2099
 
 
+def test_the_demo_needs_neither_the_proxy_nor_the_settings_of_a_real_shop(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.write_text('signatures = "required"\n')
+    real = {
+        "HTTP_PROXY": "http://127.0.0.1:1",
+        "ALL_PROXY": "http://127.0.0.1:1",
+        "ACPREF_CONFIG": str(file),
+        "ACPREF_SIGNATURES": "required",
+        "ACPREF_PAYMENT__PROVIDER": "stripe",
+        "ACPREF_PSP_REQUIRE_SIGNATURE": "true",
+    }
+    done = acpref("demo", "--json", **real)
+    assert done.returncode == 0, done.stderr
+
+
 def test_an_item_that_nobody_sells_is_a_failed_demo() -> None:
     done = acpref("demo", "--item", "no such thing anywhere")
     assert done.returncode == 1

@@ -19,6 +19,7 @@ from tests.e2e.commands import acpref, sandbox
 from acpref_agent import AsyncClient, AsyncPaymentProviderClient, PaymentDeclined
 from acpref_agent.buyer import Purchase, purchase_async
 from acpref_sandbox.demo import wanted
+from acpref_sandbox.state import open_state
 
 Running = tuple[dict[str, Any], "subprocess.Popen[str]"]
 
@@ -86,11 +87,81 @@ def buy(target: dict[str, Any], item: str | None = None, card: dict[str, str] | 
     return asyncio.run(run())
 
 
+def operate(target: dict[str, Any], *arguments: str) -> subprocess.CompletedProcess[str]:
+    """An operator's command on the sandbox's shop, set up as docs/implementer.md says."""
+    return acpref(
+        "merchant",
+        *arguments,
+        ACPREF_DATABASE_URL=target["merchant"]["database_url"],
+        ACPREF_PAYMENT__BASE_URL=target["psp"]["base_url"],
+        ACPREF_PAYMENT__TOKEN=target["merchant"]["psp_token"],
+    )
+
+
 def test_the_target_file_is_for_its_owner_only(tmp_path: Path) -> None:
     with sandbox(tmp_path) as (target, process):
         assert stat.S_IMODE((tmp_path / "target.json").stat().st_mode) == 0o600
         assert target["target_version"] == 1
     assert process.returncode == 0, "SIGTERM ends a sandbox in order"
+
+
+def test_the_target_file_is_there_only_while_a_sandbox_answers(tmp_path: Path) -> None:
+    file = tmp_path / "target.json"
+    file.write_text("of a sandbox that was killed")
+    failed = acpref("sandbox", "--port", "0", "--database", "nonsense", "--write-target", str(file))
+    assert failed.returncode == 2
+    assert not file.exists()
+    with sandbox(tmp_path):
+        assert file.exists()
+    assert not file.exists()
+
+
+def test_a_sandbox_leaves_the_target_file_of_another_alone(target: dict[str, Any], tmp_path: Path) -> None:
+    file = tmp_path / "target.json"
+    with sandbox(tmp_path):
+        file.write_text(json.dumps(target))
+    assert json.loads(file.read_text()) == target
+    port = target["seller"]["base_url"].rpartition(":")[2]
+    assert acpref("sandbox", "--port", port, "--write-target", str(file)).returncode == 2
+    assert json.loads(file.read_text()) == target
+
+
+def test_beside_a_sqlite_file_everything_is_kept_and_for_its_owner_only(tmp_path: Path) -> None:
+    database = f"sqlite:///{tmp_path / 'shop.db'}"
+    with sandbox(tmp_path, "--database", database) as (target, _):
+        bought = buy(target)
+        files = {file.name: stat.S_IMODE(file.stat().st_mode) for file in tmp_path.iterdir()}
+    assert set(files) >= {"shop.db", "shop.db.psp.db", "shop.db.psp.db.keys.json", "shop.db.tokens.json"}
+    assert set(files.values()) == {0o600}
+    with sandbox(tmp_path, "--database", database) as (again, _):
+        assert again["seller"]["token"] == target["seller"]["token"]
+        (charge,) = manage(again, "GET", "/charges").json()["charges"]
+        assert charge["checkout_session_id"] == bought.session.id
+        done = operate(again, "refund", bought.order.id, "--json")
+        assert done.returncode == 0, done.stderr
+        (charge,) = manage(again, "GET", "/charges").json()["charges"]
+        assert charge["amount_refunded"] == bought.charged
+
+
+def test_a_spoilt_token_file_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "shop.db.tokens.json").write_text("[]")
+    done = acpref("sandbox", "--port", "0", "--database", f"sqlite:///{tmp_path / 'shop.db'}")
+    assert done.returncode == 2
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert "shop.db.tokens.json" in done.stderr
+
+
+def test_a_password_of_the_database_is_not_in_the_target(tmp_path: Path) -> None:
+    state = open_state("postgresql://shop:hidden@db.example.com/shop", tmp_path)
+    assert state.shown_url == "postgresql://shop@db.example.com/shop"
+    assert "hidden" not in repr(state)
+
+
+def test_the_target_has_what_operators_commands_need(target: dict[str, Any]) -> None:
+    bought = buy(target)
+    done = operate(target, "ship", bought.order.id, "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "shipped"
 
 
 def test_fixtures_are_as_promised(target: dict[str, Any]) -> None:

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
+from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from rich.console import Console
 from tests.merchant.orders_world import LOST, NOW, TOTAL, World, world
 from typer.testing import CliRunner, Result
 
-from acpref_merchant import cli_orders
-from acpref_merchant.store import outbox
+from acpref_merchant import cli_order_views, cli_orders, cli_webhooks
+from acpref_merchant.payments.port import ProviderUnavailable
+from acpref_merchant.store import orders, outbox, payments, sessions
+from acpref_merchant.store.statement import Tx
 from acpref_merchant.store.store import Store, open_store
+
+LATER = 4_000_000_000_000
 
 
 class Operator:
@@ -25,6 +34,7 @@ class Operator:
         self.url = url
         self.app = typer.Typer()
         cli_orders.mount(self.app)
+        cli_webhooks.mount(self.app)
 
     def types(self, *words: str, expect: int = 0) -> Result:
         result = CliRunner().invoke(self.app, [*words, "--database", self.url])
@@ -113,7 +123,7 @@ def test_what_an_order_does_not_allow_ends_with_1_and_says_why(operator: Operato
         ("webhooks", "replay"),
         ("webhooks", "replay", "evt_1", "--all"),
         ("webhooks", "list", "--state", "lost"),
-        ("orders",),
+        ("orders", "--limit", "3", "list"),
     ],
 )
 def test_wrong_usage_ends_with_2_and_changes_nothing(operator: Operator, words: tuple[str, ...]) -> None:
@@ -127,6 +137,24 @@ def test_wrong_usage_ends_with_2_and_changes_nothing(operator: Operator, words: 
 )
 def test_a_database_that_cannot_be_opened_ends_with_2_and_one_line(operator: Operator, url: str) -> None:
     operator.url = url
+    assert len(operator.types("orders", "list", expect=2).stderr.strip().splitlines()) == 1
+
+
+def test_a_file_that_is_no_database_ends_with_2_and_one_line(operator: Operator, tmp_path: Path) -> None:
+    (tmp_path / "notes.db").write_text("a shopping list\n" * 500)
+    operator.url = f"sqlite:///{tmp_path}/notes.db"
+    for words in (("orders",), ("ship", "1001"), ("webhooks", "list"), ("webhooks", "deliver")):
+        (line,) = operator.types(*words, expect=2).stderr.strip().splitlines()
+        assert "not a database" in line
+
+
+def test_a_damaged_database_ends_with_2_and_one_line(operator: Operator, tmp_path: Path) -> None:
+    damaged = tmp_path / "damaged.db"
+    with closing(sqlite3.connect(str(operator.url).removeprefix("sqlite:///"))) as connection:
+        connection.execute("VACUUM INTO ?", (str(damaged),))
+    content = damaged.read_bytes()
+    damaged.write_bytes(content[:4096] + b"\xa5" * (len(content) - 4096))
+    operator.url = f"sqlite:///{damaged}"
     assert len(operator.types("orders", "list", expect=2).stderr.strip().splitlines()) == 1
 
 
@@ -154,7 +182,15 @@ def test_dead_letters_are_listed_and_replayed(operator: Operator) -> None:
     assert (event["id"], event["attempts"], event["next_attempt_at"]) == (first, 1, None)
     results = operator.json("webhooks", "replay", first, second, "evt_none", expect=1)
     assert results == {first: "replayed", second: "not_dead", "evt_none": "unknown"}
-    assert operator.json("webhooks", "list")["counts"] == {"pending": 2}
+    assert operator.json("webhooks", "list")["counts"] == {"pending": 2, "delivered": 0, "dead": 0}
+
+
+def test_what_came_of_a_replay_is_said_in_sentences(operator: Operator) -> None:
+    first, second = kill_events(operator)
+    said = operator.types("webhooks", "replay", first, second, "evt_none", expect=1).stdout.splitlines()
+    assert said[0] == f"{first} will be sent again."
+    assert said[1].startswith(f"{second} was not given up: ")
+    assert said[2] == "There is no event evt_none."
 
 
 def test_an_event_made_out_of_date_by_a_later_one_is_replayed_only_by_force(operator: Operator) -> None:
@@ -168,6 +204,110 @@ def test_an_event_made_out_of_date_by_a_later_one_is_replayed_only_by_force(oper
 
 def test_due_events_can_be_delivered_by_hand(operator: Operator) -> None:
     operator.types("ship", "ord_1")
-    assert operator.json("webhooks", "deliver", expect=1) == {"delivered": 0, "retried": 0, "dead": 1}
+    done = {"delivered": 0, "retried": 0, "dead": 1, "waiting": 0, "next_due_at": None}
+    assert operator.json("webhooks", "deliver", expect=1) == done
     assert "has no webhook endpoint" in operator.types("webhooks", "list").stdout
-    assert operator.json("webhooks", "deliver") == {"delivered": 0, "retried": 0, "dead": 0}
+    assert operator.json("webhooks", "deliver") == {**done, "dead": 0}
+    assert operator.types("webhooks", "deliver").stdout == "Nothing was due.\n"
+
+
+def test_events_that_wait_for_a_receiver_are_told_of_and_tried_at_once(operator: Operator) -> None:
+    operator.types("ship", "ord_1")
+    operator.types("deliver", "ord_1")
+    store = operator.shop.store
+    first, second = store.read_sync(lambda tx: outbox.of_order(tx, "ord_1"))
+    store.run_sync(lambda tx: outbox.retry(tx, first.id, LATER, "ConnectError"))
+    listed = operator.types("webhooks", "list").stdout
+    assert "Next try" in listed
+    for event, words in ((first, "2096-10-02T07:06:40Z"), (second, "after an earlier one")):
+        assert words in next(line for line in listed.splitlines() if event.id in line)
+    said = operator.types("webhooks", "deliver").stdout
+    assert said.startswith("Nothing was due. 2 wait; the next is due at 2096-10-02T07:06:40Z")
+    waits = {"delivered": 0, "retried": 0, "dead": 0, "waiting": 2, "next_due_at": "2096-10-02T07:06:40.000Z"}
+    assert operator.json("webhooks", "deliver") == waits
+    # The agent has no receiver, so that each event that is tried is given up: both are.
+    assert operator.json("webhooks", "deliver", "--now", expect=1)["dead"] == 2
+
+
+# --- Tables for people and for pipes --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [("orders",), ("orders", "list")])
+def test_no_id_is_cut_however_narrow_the_place_is(
+    operator: Operator, words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "20")
+    order_id = "ord_01a20b1608e7e3fb1a2b39eca4f8ba50"
+    copy_order(operator, order_id, "1008")
+    lines = operator.types(*words).stdout.splitlines()
+    (line,) = [line for line in lines if order_id in line]
+    assert line.startswith("1008 ")
+    assert "Agent" not in lines[0]
+    assert len(lines) == 3  # a row is a line where it is not a terminal that wraps it
+
+
+@pytest.mark.parametrize("width", [40, 80, 120])
+def test_a_terminal_wraps_whole_ids(operator: Operator, width: int) -> None:
+    operator.types("ship", "ord_1")
+    (event,) = operator.shop.store.read_sync(lambda tx: outbox.of_order(tx, "ord_1"))
+    event = replace(event, id="evt_01a20b1608e7e3fb1a2b39eca4f8ba50", last_error="no answer " * 30)
+    console = Console(file=StringIO(), force_terminal=True, width=width, color_system=None)
+    cli_order_views.print_events(console, [event], set())
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    assert event.id in shown
+    assert len(shown.splitlines()) > 2  # the free text is what makes room
+
+
+def test_an_order_goes_by_its_number_as_well(operator: Operator) -> None:
+    assert operator.json("orders", "show", "1001")["order"]["id"] == "ord_1"
+    assert operator.json("ship", "1001", "--line", "li_a=1")["id"] == "ord_1"
+    assert operator.json("cancel", "1001")["status"] == "shipped"
+    assert operator.json("deliver", "1001")["status"] == "completed"
+    assert operator.json("refund", "1001", "--amount", "1")["id"] == "ord_1"
+    for words in (("orders", "show", "1002"), ("ship", "1002"), ("ship", "\N{SUPERSCRIPT TWO}")):
+        assert operator.json(*words, expect=1)["error"]["code"] == "unknown_order"
+
+
+def copy_order(operator: Operator, order_id: str, number: str) -> None:
+    """One more order, like the first."""
+    session_id = f"cs_{number}"
+
+    def copy(tx: Tx) -> None:
+        row = orders.load(tx, "ord_1")
+        stored = sessions.load(tx, "cs_1")
+        assert row is not None
+        assert stored is not None
+        sessions.insert(tx, stored.session.model_copy(update={"id": session_id}))
+        payments.intend(
+            tx, id=f"pay_{number}", session_id=session_id, agent_id="agent", amount=TOTAL, currency="usd", token="vt",
+            provider="books", lease_until=NOW, idempotency_path="/", idempotency_key=number, request="{}", now=NOW,
+        )  # fmt: skip
+        orders.insert(
+            tx, id=order_id, session_id=session_id, agent_id="agent", number=number, status=row.status, data=row.data,
+            created_at=NOW,
+        )  # fmt: skip
+
+    operator.shop.store.run_sync(copy)
+
+
+# --- Goods without money --------------------------------------------------------------------------------------------
+
+
+def test_a_refunded_order_shows_it_and_is_shipped_only_by_force(operator: Operator) -> None:
+    operator.types("refund", "ord_1", "--amount", "300")
+    assert "3.00 USD" in operator.types("orders").stdout
+    assert operator.json("orders")[0]["refunded_amount"] == 300
+    operator.types("ship", "ord_1", "--line", "li_a=1")
+    operator.types("refund", "ord_1")
+    assert "28.00 USD refunded" in operator.types("orders", "show", "ord_1").stdout
+    assert "refunded in full" in operator.types("ship", "ord_1", expect=1).stderr
+    assert operator.json("ship", "ord_1", expect=1)["error"]["code"] == "nothing_paid"
+    operator.types("deliver", "ord_1")  # what has left can arrive
+    assert operator.json("ship", "ord_1", "--force")["status"] == "shipped"
+
+
+def test_a_provider_that_does_not_answer_is_said_once_and_without_code_names(operator: Operator) -> None:
+    operator.shop.books.before = [ProviderUnavailable("the payment provider did not answer (ConnectError)")]
+    said = operator.types("refund", "ord_1", expect=1).stderr
+    assert said.count("did not answer") == 1
+    assert "ConnectError" not in said

@@ -490,8 +490,9 @@ def test_a_header_cannot_smuggle_another(talk: Talk, value: str) -> None:
     async def act(caller: Caller, peer: Peer) -> None:
         with pytest.raises(UnsendableError):
             await caller.post(Idempotency_Key=value)
+        smuggling: dict[str, Any] = {f"X{value}": "1"}
         with pytest.raises(UnsendableError):
-            await caller.post(**{f"X{value}": "1"})
+            await caller.post(**smuggling)
         with pytest.raises(UnsendableError):
             Target.at("http://localhost", {"Authorization": f"Bearer {value}"})
         assert peer.heads == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import sqlite3
@@ -152,11 +153,20 @@ def test_tokens_outlive_restarts_and_key_rotation(tmp_path: Path) -> None:
     file = tmp_path / "psp.db.keys.json"
     result = CliRunner().invoke(cli, ["rotate-keys", str(file)])
     assert result.exit_code == 0, result.output
+    assert result.output == f"{file}: k2 seals from the next start on; k1 still opens what was sealed.\n"
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     with running(tmp_path) as psp:
         new = psp.token()
         assert column(psp, "SELECT key_id FROM vault_token ORDER BY rowid") == ["k1", "k2"]
         assert [psp.charge(token).status_code for token in (old, new)] == [201, 201]
+
+
+def test_a_rotation_is_told_as_json_on_demand(tmp_path: Path) -> None:
+    file = tmp_path / "keys.json"
+    keys.from_file(file)
+    for current, older in (("k2", ["k1"]), ("k3", ["k1", "k2"])):
+        result = CliRunner().invoke(cli, ["rotate-keys", str(file), "--json"])
+        assert json.loads(result.stdout) == {"file": str(file), "current": current, "older": older}
 
 
 def test_a_sealed_number_opens_for_its_own_token_only() -> None:

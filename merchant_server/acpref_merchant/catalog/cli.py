@@ -16,7 +16,16 @@ from typing import Annotated
 import typer
 
 from acpref_merchant.catalog import feed, flat, generate
-from acpref_merchant.catalog.files import PRODUCTS_FILE, SHOP_FILE, default_shop, iter_products, load_shop
+from acpref_merchant.catalog.files import (
+    METADATA_FILE,
+    PRODUCTS_FILE,
+    SHOP_FILE,
+    default_shop,
+    iter_products,
+    load_shop,
+    looks_like_feed,
+    placeholder_note,
+)
 from acpref_merchant.catalog.importers.base import ImportSettings
 from acpref_merchant.catalog.importers.formats import FORMATS, detect
 from acpref_merchant.catalog.importers.mapping import Mapping, load_mapping, read_json
@@ -113,6 +122,8 @@ def import_(
     with _failures(NOT_SO):
         found = reporter.progress(read(source, settings, problems), "Importing")
         products, items = write_catalog(out, shop, found)
+    if note := placeholder_note(shop):
+        problems.note(note)
     facts = {"out": str(out), "format": name, "products": products, "items": items, "currency": shop.currency}
     total = (
         f"{counted(products, 'product')} ({counted(items, 'item')}) from {source.name} ({name}) into {out}"
@@ -138,7 +149,9 @@ def validate(catalog: Catalog, as_json: Json = False) -> None:
     except CatalogError as error:
         problems.add(error.problem)
     try:
-        for product in reporter.progress(iter_products(catalog, problems), "Checking"):
+        # Of a feed, load_shop has said so; each of its lines would only say it again.
+        found = () if looks_like_feed(catalog) else iter_products(catalog, problems)
+        for product in reporter.progress(found, "Checking"):
             products += 1
             items += len(product.variants)
             categories.add(product.category)
@@ -149,14 +162,15 @@ def validate(catalog: Catalog, as_json: Json = False) -> None:
     if shop is not None:
         for path, message in dangling_references(shop, categories, item_ids, tax_classes):
             problems.note(f"{SHOP_FILE}: {path}: {message}")
+        if catalog.is_dir() and (note := placeholder_note(shop)):
+            problems.note(note)
     if not products and not problems.count:
         problems.add(Problem(PRODUCTS_FILE, 0, "", "there are no products"))
     valid = not problems.count
     facts = {"valid": valid, "products": products, "items": items}
     verdict = "is valid" if valid else f"is NOT valid: {counted(problems.count, 'problem')}"
-    reporter.done(
-        f"{catalog} {verdict}; {counted(products, 'product')}, {counted(items, 'item')}", facts, problems
-    )
+    total = f"{catalog} {verdict}; {counted(products, 'product')}, {counted(items, 'item')}"
+    reporter.done(total, facts, problems, "Found", "problem")
     if not valid:
         raise typer.Exit(NOT_SO)
 
@@ -189,10 +203,10 @@ def export(
         shop = load_shop(catalog)
         items = feed.items_of_products(iter_products(catalog))
         if target is ExportFormat.ACP:
-            _refuse_overwriting(out, (feed.METADATA_FILE, feed.PRODUCTS_FILE), force)
+            _refuse_overwriting(out, (METADATA_FILE, PRODUCTS_FILE), force)
             written = feed.write_feed(out, items, shop, feed.feed_metadata(shop, feed_id), problems)
             count = max(reporter.progress(written, "Exporting"), default=0)
-            files, noun = [feed.METADATA_FILE, feed.PRODUCTS_FILE], "product"
+            files, noun = [METADATA_FILE, PRODUCTS_FILE], "product"
         else:
             form = _FLAT[target]
             _refuse_overwriting(out, (flat.file_name(1, form, compress=compress),), force)

@@ -16,6 +16,7 @@ from pathlib import Path
 import pydantic
 from pydantic_core import to_json
 
+from acpref_merchant.catalog.files import METADATA_FILE, PRODUCTS_FILE
 from acpref_merchant.catalog.problems import Problem, Problems, first_error
 from acpref_merchant.catalog.write import replacing
 from acpref_merchant.domain.item import Item, Product, items_of
@@ -27,8 +28,6 @@ from acpref_protocol.models import (
     FeedSeller,
 )
 
-PRODUCTS_FILE = "products.jsonl"
-METADATA_FILE = "metadata.json"
 _ADDRESSES = pydantic.TypeAdapter(list[Uri])
 
 

@@ -6,6 +6,7 @@ named with file, line and JSONPath.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import IO
@@ -19,6 +20,7 @@ from acpref_protocol.markdown import contains_raw_html
 
 PRODUCTS_FILE = "products.jsonl"
 SHOP_FILE = "shop.json"
+METADATA_FILE = "metadata.json"
 MAX_LINE_BYTES = 1 << 20
 MAX_SHOP_BYTES = 8 << 20
 
@@ -46,8 +48,12 @@ def load_shop(path: Path) -> Shop:
     """The shop of a catalog folder, of a ``shop.json``, or the default shop for a lone products file.
 
     Raises CatalogError with the JSONPath of what is wrong; a folder without ``shop.json`` is an error,
-    since a shop's prices mean nothing without its currency and taxes.
+    since a shop's prices mean nothing without its currency and taxes. So is an ACP feed.
     """
+    if path.suffix != ".json" and looks_like_feed(path):
+        raise CatalogError.at(
+            path, "looks like an ACP feed: make a catalog of it with acpref catalog import FEED --out FOLDER"
+        )
     if path.is_file() and path.suffix != ".json":
         return default_shop()
     file = path / SHOP_FILE if path.is_dir() else path
@@ -65,6 +71,19 @@ def load_shop(path: Path) -> Shop:
     for found in shop_problems(shop):
         raise CatalogError.at(file, found.message, path=found.path)
     return shop
+
+
+def looks_like_feed(path: Path) -> bool:
+    """Whether ``path`` is an ACP feed rather than a catalog: prices of a feed are objects that name a currency."""
+    if path.is_dir() and (path / METADATA_FILE).is_file() and not (path / SHOP_FILE).is_file():
+        return True
+    try:
+        file = products_path(path)
+        with file.open("rb") as stream:
+            _, line = next(bounded_lines(stream, file), (0, b"{}"))
+        return isinstance(json.loads(line)["variants"][0]["price"], dict)
+    except (CatalogError, OSError, ValueError, KeyError, IndexError, TypeError, RecursionError):
+        return False  # whatever it is, it is read as a catalog, and what is wrong is said then
 
 
 def default_shop() -> Shop:
@@ -93,6 +112,26 @@ def default_shop() -> Shop:
             ShopLink(type="return_policy", url="https://shop.example.com/returns"),
         ),
     )
+
+
+_PLACEHOLDERS = {
+    "merchant_id": "",
+    "name": "",
+    "public_url": " (this machine)",
+    "taxes": " (there are none)",
+    "fulfillment": " (one flat rate)",
+    "links": " (to example.com)",
+}
+
+
+def placeholder_note(shop: Shop) -> str | None:
+    """What is still to be edited in a shop that an import made up; ``None`` when nobody has made it up."""
+    made_up = default_shop()
+    left = [name for name in _PLACEHOLDERS if getattr(shop, name) == getattr(made_up, name)]
+    if not {"merchant_id", "name", "links"}.intersection(left):
+        return None
+    members = ", ".join(name + _PLACEHOLDERS[name] for name in left)
+    return f"{SHOP_FILE} is a placeholder that an import made: edit {members}"
 
 
 def shop_problems(shop: Shop) -> Iterator[RecordError]:

@@ -16,6 +16,10 @@ import pydantic
 
 # Enough for a person to see the pattern; the counts stay exact beyond it.
 KEPT_PROBLEMS = 1000
+# Members that hold amounts, in the catalog's files and in feeds.
+_AMOUNTS = frozenset(
+    {"price", "list_price", "amount", "amount_per_kg", "amount_off", "free_from", "minimum_subtotal"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,10 @@ def json_path(location: Sequence[int | str]) -> str:
 def first_error(error: pydantic.ValidationError) -> RecordError:
     """The first finding of a validation, with its JSONPath and a sentence without the offending value."""
     details = error.errors(include_url=False, include_input=False)[0]
-    return RecordError(_sentence(details["msg"]), json_path(details["loc"]))
+    message, location = details["msg"], details["loc"]
+    if details["type"].startswith("int_") and location and location[-1] in _AMOUNTS:
+        message = "amounts are integers in minor units, such as 499"
+    return RecordError(_sentence(message), json_path(location))
 
 
 def _sentence(message: str) -> str:

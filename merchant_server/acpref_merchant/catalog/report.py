@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, NoReturn, TypeVar
@@ -34,8 +35,31 @@ _ADVANCE_EVERY = 500
 
 def fail(message: str, status: int) -> NoReturn:
     """End the command with one line on the standard error."""
-    Console(stderr=True).print(f"acpref catalog: {message}", markup=False, highlight=False, soft_wrap=True)
+    say(Console(stderr=True), f"acpref catalog: {message}")
     raise typer.Exit(status)
+
+
+def say(console: Console, text: str) -> None:
+    """Print ``text`` as it is, on a terminal wrapped at words."""
+    console.print(at_words(console, text), markup=False, highlight=False, soft_wrap=True)
+
+
+def at_words(console: Console, text: str, indent: int = 0) -> str:
+    """``text`` in lines that fit a terminal, broken between words only; for a file or a program, one line.
+
+    ``indent`` is how many columns the first line has already used, and where the others begin.
+    """
+    if not console.is_terminal:
+        return text
+    lines = textwrap.wrap(
+        text,
+        console.width,
+        initial_indent=" " * indent,
+        subsequent_indent=" " * (indent or len(text) - len(text.lstrip()) + 2),
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return "\n".join(lines)[indent:]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,30 +94,38 @@ class Reporter:
                     shown = reached
                 yield one
 
-    def done(self, sentence: str, facts: dict[str, Any], problems: Problems | None = None) -> None:
-        """The result: ``sentence`` for people, ``facts`` as JSON, and what was skipped or assumed in either."""
+    def done(
+        self,
+        sentence: str,
+        facts: dict[str, Any],
+        problems: Problems | None = None,
+        verb: str = "Skipped",
+        noun: str = "record",
+    ) -> None:
+        """The result: ``sentence`` for people, ``facts`` as JSON, and what is wrong or assumed in either.
+
+        ``verb`` and ``noun`` say to people what was done with what is wrong.
+        """
         if self.as_json:
             found = {} if problems is None else _problems_as_json(problems)
             typer.echo(json.dumps({**facts, **found}, ensure_ascii=False))
             return
         console = Console()
-        console.print(sentence, markup=False, highlight=False, soft_wrap=True)
+        say(console, sentence)
         if problems is not None:
-            self._list(console, problems)
+            self._list(console, problems, verb, noun)
 
-    def _list(self, console: Console, problems: Problems) -> None:
+    def _list(self, console: Console, problems: Problems, verb: str, noun: str) -> None:
         if problems.count:
-            console.print(f"Skipped {counted(problems.count, 'record')}:", highlight=False)
+            say(console, f"{verb} {counted(problems.count, noun)}:")
             for problem in problems.kept[:_SHOWN_PROBLEMS]:
-                console.print(f"  {problem}", markup=False, highlight=False, soft_wrap=True)
+                say(console, f"  {problem}")
             if problems.count > _SHOWN_PROBLEMS:
                 more = problems.count - _SHOWN_PROBLEMS
-                console.print(
-                    f"  and {more:,} more; --json lists the first {len(problems.kept):,}", highlight=False
-                )
+                say(console, f"  and {more:,} more; --json lists the first {len(problems.kept):,}")
         for text, count in problems.notes.most_common():
             times = f" ({count:,} times)" if count > 1 else ""
-            console.print(f"Note: {text}{times}", markup=False, highlight=False, soft_wrap=True)
+            say(console, f"Note: {text}{times}")
 
 
 def counted(count: int, noun: str) -> str:

@@ -33,6 +33,27 @@ def amount_due(order: Order) -> int:
     return max(0, order_total(order) - credited(order))
 
 
+def require_paid(before: Order, after: Order) -> None:
+    """Raise OrderError ``nothing_paid`` when more goods leave in ``after`` and all that was paid has been given back.
+
+    Refunds under way count as given back; an order that cost nothing is never refused.
+    """
+    if (
+        _units_handed_over(after) > _units_handed_over(before)
+        and order_total(before)
+        and not amount_due(before)
+    ):
+        raise OrderError(
+            "nothing_paid",
+            f"order {before.order_number or before.id} has been refunded in full: cancel what was not sent, or "
+            "give --force to hand it over all the same",
+        )
+
+
+def _units_handed_over(order: Order) -> int:
+    return sum(line.quantity.fulfilled or 0 for line in order.line_items or ())
+
+
 def line_values(order: Order) -> dict[str, int]:
     """What each line contributes to the order's total, by line id.
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import gc
 import logging
+import signal
 import socket
+from collections.abc import Callable
+from types import FrameType
 from typing import Any
 
 import uvicorn
@@ -48,12 +51,13 @@ def url_of(sock: socket.socket) -> str:
 
 
 class Server(uvicorn.Server):
-    """uvicorn, with a start that fails as an exception instead of a log and an exit.
+    """uvicorn, with a start that fails as an exception instead of a log and an exit, and a stop that is a success.
 
-    The application tells why in its attribute ``start_failure``, if it has one (see ``app.Application``).
+    The application tells why in its attribute ``start_failure``, if it has one (see ``app.Application``). ``on_ready``
+    is called once requests are answered.
     """
 
-    def __init__(self, app: Any) -> None:
+    def __init__(self, app: Any, *, on_ready: Callable[[], None] = lambda: None) -> None:
         # Requests that fail are logged by the application, which knows what may be said about them.
         logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
         super().__init__(
@@ -71,6 +75,7 @@ class Server(uvicorn.Server):
             )
         )
         self._app = app
+        self._on_ready = on_ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start. Raises the application's own failure, or StartError."""
@@ -82,6 +87,16 @@ class Server(uvicorn.Server):
                 raise cause from None
             raise StartError("the server did not come up") from None
         _settle_garbage_collector()
+        if not self.should_exit:
+            self._on_ready()
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:  # noqa: ARG002 - a signal handler
+        """Stop; a second Ctrl-C does not wait for requests under way.
+
+        uvicorn would note the signal and raise it again after the stop, which then looks like a death by it.
+        """
+        self.force_exit = self.should_exit and sig == signal.SIGINT
+        self.should_exit = True
 
 
 def _settle_garbage_collector() -> None:

@@ -321,8 +321,7 @@ def _record_refund(
 def _unavailable(what: str, error: ProviderUnavailable) -> OrderError:
     return OrderError(
         "provider_unavailable",
-        f"the {what} was recorded but the payment provider did not answer ({error}); it is finished by the server, "
-        "or by repeating this command",
+        f"the {what} was recorded, but {error}; it is finished by the server, or by repeating this command",
     )
 
 

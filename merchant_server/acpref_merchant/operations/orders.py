@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 
 from acpref_merchant.domain import order_changes
 from acpref_merchant.domain.order_changes import Quantities
-from acpref_merchant.domain.order_money import amount_due, value_of_removal, value_of_units
+from acpref_merchant.domain.order_money import amount_due, require_paid, value_of_removal, value_of_units
 from acpref_merchant.domain.orders import OrderError, outstanding, returnable
 from acpref_merchant.operations.order_payments import (
     Desk,
@@ -42,8 +42,12 @@ async def ship(
     carrier: str | None = None,
     tracking_number: str | None = None,
     tracking_url: str | None = None,
+    force: bool = False,
 ) -> Order:
-    """Hand units (all outstanding ones without ``lines``) to a carrier. Money held until then is taken first."""
+    """Hand units (all outstanding ones without ``lines``) to a carrier. Money held until then is taken first.
+
+    Raises OrderError ``nothing_paid`` when all that was paid has been given back, unless ``force`` is set.
+    """
     return await _fulfil(
         desk,
         order_id,
@@ -55,6 +59,7 @@ async def ship(
             tracking_url=tracking_url,
             now=now,
         ),
+        force=force,
     )
 
 
@@ -66,11 +71,12 @@ async def advance(
     *,
     description: str | None = None,
     location: str | None = None,
+    force: bool = False,
 ) -> Order:
     """Let a fulfillment go through ``event`` (see ``order_changes.STEPS``), such as ``delivered``.
 
     Without an id: every fulfillment for which the event is possible, of which there must be one. Handing goods over
-    takes money held until then first.
+    takes money held until then first, and raises OrderError ``nothing_paid`` as ``ship`` does.
     """
 
     def change(order: Order, now: int) -> Order:
@@ -88,7 +94,7 @@ async def advance(
             raise OrderError("illegal_step", f"nothing of order {order.id} can be {event} now")
         return changed
 
-    return await _fulfil(desk, order_id, change)
+    return await _fulfil(desk, order_id, change, force=force)
 
 
 async def cancel(
@@ -249,7 +255,7 @@ async def refund(
     return await finish_refund(desk, begun.id)
 
 
-async def _fulfil(desk: Desk, order_id: str, change: Callable[[Order, int], Order]) -> Order:
+async def _fulfil(desk: Desk, order_id: str, change: Callable[[Order, int], Order], *, force: bool) -> Order:
     """Apply a change that may hand goods over; money that is only held is taken before they leave."""
     await finish_step(desk, order_id)
 
@@ -257,6 +263,8 @@ async def _fulfil(desk: Desk, order_id: str, change: Callable[[Order, int], Orde
         now = desk.clock()
         loaded = load(tx, order_id)
         changed = change(loaded.order, now)
+        if not force:
+            require_paid(loaded.order, changed)
         if handed_over(changed) and loaded.payment.status == "authorized":
             begin_step(tx, loaded.payment, now)
             return None

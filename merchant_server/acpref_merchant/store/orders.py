@@ -39,6 +39,7 @@ _INSERT = Statement(sa.insert(TABLE))
 _BY_ID = sa.select(TABLE).where(_C.id == bindparam("order_id"))
 _LOAD = Statement(_BY_ID)
 _LOAD_FOR_UPDATE = Statement(_BY_ID.with_for_update())
+_BY_NUMBER = Statement(sa.select(TABLE).where(_C.number == bindparam("number")))
 _OF_SESSION = Statement(sa.select(TABLE).where(_C.session_id == bindparam("session_id")))
 _SAVE = Statement(
     sa.update(TABLE)
@@ -96,6 +97,12 @@ def load(tx: Tx, id: str, *, agent_id: str | None = None, for_update: bool = Fal
         return None
     stored = Stored(*row)
     return stored if agent_id is None or stored.agent_id == agent_id else None
+
+
+def by_number(tx: Tx, number: str) -> Stored | None:
+    """The order that a person knows by ``number``, or None."""
+    row = tx.row(_BY_NUMBER, number=number) if storable(number) else None
+    return None if row is None else Stored(*row)
 
 
 def of_session(tx: Tx, session_id: str) -> Stored | None:

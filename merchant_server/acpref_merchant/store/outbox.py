@@ -108,6 +108,22 @@ _REPLAY = Statement(
     .where(_C.id == bindparam("event_id"), _C.state == constant("dead"))
     .values(state=_PENDING, attempts=constant(0), next_attempt_at=bindparam("now"), lease_until=constant(0))
 )
+_MAKE_DUE = Statement(
+    sa.update(TABLE)
+    .where(_C.state == _PENDING, _C.next_attempt_at > bindparam("now"))
+    .values(next_attempt_at=bindparam("now"))
+)
+_HAS_EARLIER = sa.exists().where(
+    _EARLIER.c.order_id == _C.order_id,
+    _EARLIER.c.state == _PENDING,
+    _EARLIER.c.sequence < _C.sequence,
+)
+_BEHIND_OTHERS = Statement(sa.select(_C.id).where(_C.state == _PENDING, _HAS_EARLIER))
+_NEXT_DUE = Statement(
+    sa.select(
+        sa.func.min(sa.case((_C.lease_until > _C.next_attempt_at, _C.lease_until), else_=_C.next_attempt_at))
+    ).where(_C.state == _PENDING, ~_HAS_EARLIER)
+)
 _LOAD = Statement(sa.select(TABLE).where(_C.id == bindparam("event_id")))
 _OF_ORDER = Statement(sa.select(TABLE).where(_C.order_id == bindparam("order_id")).order_by(_C.sequence))
 _RECENT = Statement(
@@ -181,3 +197,22 @@ def recent(tx: Tx, limit: int, *, state: str | None = None) -> list[Event]:
 def counts(tx: Tx) -> dict[str, int]:
     """How many events are in each state; states without any are absent."""
     return {state: int(number) for state, number in tx.rows(_COUNTS)}
+
+
+def make_due(tx: Tx, now: int) -> int:
+    """Let no pending event wait for its next attempt: all are due at ``now``. Returns how many waited."""
+    return tx.execute(_MAKE_DUE, now=now)
+
+
+def behind_others(tx: Tx) -> set[str]:
+    """The pending events that wait for an earlier one of their order, whatever their own ``next_attempt_at``."""
+    return {str(row[0]) for row in tx.rows(_BEHIND_OTHERS)}
+
+
+def next_due(tx: Tx) -> int | None:
+    """When the next pending event can be claimed, in milliseconds; None when none is pending.
+
+    That may be in the past: the event is due.
+    """
+    row = tx.row(_NEXT_DUE)
+    return None if row is None or row[0] is None else int(row[0])

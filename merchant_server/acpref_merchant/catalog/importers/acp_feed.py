@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pydantic
 
-from acpref_merchant.catalog.files import bounded_lines, products_path
+from acpref_merchant.catalog.files import METADATA_FILE, bounded_lines, products_path
 from acpref_merchant.catalog.importers.base import ImportSettings, Intake, web_address
 from acpref_merchant.catalog.problems import CatalogError, Problems, RecordError, first_error
 from acpref_merchant.catalog.text import clean_text, html_to_text, plain_text
 from acpref_merchant.domain.item import Barcode, Option, Product, Variant
 from acpref_protocol.models import FeedDescription, FeedMetadata, FeedPrice, FeedProduct, FeedVariant
 
-METADATA_FILE = "metadata.json"
 _CONDITIONS = frozenset({"new", "refurbished", "used"})
 
 

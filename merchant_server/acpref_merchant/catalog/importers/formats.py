@@ -48,7 +48,7 @@ def detect(path: Path) -> str:
 
 
 def _json_lines_format(file: Path) -> str:
-    """Feed prices are objects with a currency, native prices are integers."""
+    """Feed prices are objects with a currency or absent; anything else is a native price, or meant as one."""
     with file.open("rb") as stream:
         for number, line in bounded_lines(stream, file):
             try:
@@ -56,5 +56,5 @@ def _json_lines_format(file: Path) -> str:
             except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
                 message = "neither a native product nor a product of an ACP feed: give --format or --mapping"
                 raise CatalogError.at(file, message, line=number) from error
-            return "native" if isinstance(price, int) else "acp"
+            return "acp" if price is None or isinstance(price, dict) else "native"
     return "native"
