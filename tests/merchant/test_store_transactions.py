@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 
 from acpref_merchant.store import (
     ConstraintViolation,
@@ -22,6 +23,8 @@ from acpref_merchant.store import (
     orders,
 )
 from acpref_merchant.store.errors import TransactionOver
+from acpref_merchant.store.statement import Statement
+from acpref_merchant.store.tables import META
 
 
 def _get(store: Store, key: str) -> str | None:
@@ -267,6 +270,44 @@ def test_a_constraint_that_only_the_end_of_a_transaction_breaks_is_typed_as_well
     asyncio.run(scenario())
     assert store.read_sync(lambda tx: orders.of_session(tx, "cs_1")) is None
     assert _get(store, "next") == "1"
+
+
+async def _both(store: Store, work: Callable[[Tx], object]) -> list[object]:
+    """``work`` in the event loop and in a thread that waits."""
+    in_loop, in_thread = await asyncio.gather(
+        store.run(work), asyncio.to_thread(store.run_sync, work), return_exceptions=True
+    )
+    return [in_loop, in_thread]
+
+
+def test_what_was_announced_is_answered_as_if_it_had_not_been(store: Store) -> None:
+    store.run_sync(lambda tx: meta.put(tx, "a", "1"))
+
+    def work(tx: Tx) -> tuple[str | None, ...]:
+        tx.announce(meta._GET, the_key="a")
+        meta.put(tx, "b", "2")
+        first = meta.get(tx, "a")
+        tx.announce(meta._GET, the_key="a")  # and then something else is asked for
+        meta.put(tx, "c", "3")
+        return first, meta.get(tx, "b"), meta.get(tx, "a"), meta.get(tx, "c")
+
+    assert asyncio.run(_both(store, work)) == [("1", "2", "1", "3")] * 2
+
+
+@pytest.mark.parametrize("others", [0, 2])
+def test_a_change_that_has_to_happen_and_does_not_undoes_everything(store: Store, others: int) -> None:
+    nothing = Statement(
+        sa.update(META).where(META.c.key == sa.bindparam("the_key")).values(value=sa.bindparam("the_value"))
+    )
+
+    def work(tx: Tx) -> None:
+        meta.put(tx, "before", "1")
+        tx.must_change(LookupError("nothing there"), nothing, the_key="absent", the_value="x")
+        for n in range(others):
+            meta.put(tx, f"after{n}", "1")
+
+    assert [str(result) for result in asyncio.run(_both(store, work))] == ["nothing there"] * 2
+    assert _get(store, "before") is None
 
 
 def test_stop_iteration_reaches_the_caller_as_an_error(store: Store) -> None:

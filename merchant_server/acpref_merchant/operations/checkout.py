@@ -44,6 +44,7 @@ async def create(merchant: Merchant, call: Call, request: CheckoutSessionCreateR
             sessions.insert(tx, session)
             return Reply(201, call.render.session(view))
 
+        item_rows.announce(tx, checkout.item_ids(request))
         return once(tx, merchant, call, now, act)
 
     return await merchant.store.run(act_in)
@@ -78,6 +79,7 @@ async def update(
             sessions.save(tx, stored, session)
             return Reply(200, call.render.session(view))
 
+        sessions.announce(tx, session_id)
         return once(tx, merchant, call, now, act)
 
     return await merchant.store.run(act_in)
@@ -102,6 +104,7 @@ async def cancel(
             sessions.save(tx, stored, session)
             return Reply(200, call.render.session(view))
 
+        sessions.announce(tx, session_id)
         return once(tx, merchant, call, now, act)
 
     return await merchant.store.run(act_in)

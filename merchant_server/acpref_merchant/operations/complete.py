@@ -141,6 +141,7 @@ def _intend(
     now = merchant.clock()
     lease_until = now + int(merchant.settings.completion_lease_seconds * 1000)
     payment_id = merchant.new_id("pay")
+    sessions.announce(tx, session_id)
     claim = claim_key(tx, merchant, call, now, lease_until, payment_id)
     if (reply := settled(claim, now)) is not None:
         return reply
@@ -262,7 +263,9 @@ def _settle(
         fingerprint="",
         render=merchant.renderers[purchase.version],
     )
+    order_id = merchant.new_id("ord")
     if isinstance(outcome, Authorized):
+        orders.announce_number(tx, order_id)
         recorded = payments.record_authorized(
             tx,
             payment.id,
@@ -279,7 +282,7 @@ def _settle(
         load(tx, payment.session_id, call.agent, for_update=True) if purchased is None else purchased.stored
     )
     if isinstance(outcome, Authorized):
-        session, view = _order(tx, merchant, stored.session, purchased, now)
+        session, view = _order(tx, merchant, stored.session, purchased, order_id, now)
         if not outcome.captured and session.order is not None:
             begin_due_capture(tx, payment.id, session.order, now)
     else:
@@ -296,7 +299,7 @@ def _settle(
 
 
 def _order(
-    tx: Tx, merchant: Merchant, session: Session, purchased: Purchased | None, now: int
+    tx: Tx, merchant: Merchant, session: Session, purchased: Purchased | None, order_id: str, now: int
 ) -> tuple[Session, CheckoutSession]:
     """Make the order, sell the stock and append the event: one transaction with everything else."""
     if purchased is not None:
@@ -304,7 +307,6 @@ def _order(
     else:
         items = item_rows.load(tx, checkout.item_ids(session))
         agreed = checkout.present(session, merchant.shop, items, now)
-    order_id = merchant.new_id("ord")
     number = orders.next_number(tx, order_id)
     order = new_order(session, agreed, items, merchant.shop, order_id=order_id, number=number, now=now)
     document = order.to_json()

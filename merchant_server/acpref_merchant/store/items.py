@@ -132,17 +132,33 @@ def _item(row: Row, parse: Callable[[str], Item]) -> Item:
     return parse(data).model_copy(update={"unit_amount": unit_amount, "available": available})
 
 
+def announce(tx: Tx, ids: Iterable[str]) -> None:
+    """The items will be loaded after the next statement, which does not touch items."""
+    chunks = _chunks(ids)
+    if len(chunks) == 1:
+        statement, params = chunks[0]
+        tx.announce(statement, **params)
+
+
 def load(tx: Tx, ids: Iterable[str]) -> dict[str, Item]:
     """The items among ``ids`` that exist, with their current price and availability."""
+    return {
+        row[0]: _item(row, _parse_remembered)
+        for statement, params in _chunks(ids)
+        for row in tx.rows(statement, **params)
+    }
+
+
+def _chunks(ids: Iterable[str]) -> list[tuple[Statement, dict[str, str]]]:
+    """The statements that load the items ``ids``."""
     wanted = sorted({item_id for item_id in ids if storable(item_id)})
-    found: dict[str, Item] = {}
+    chunks = []
     for start in range(0, len(wanted), 100):
         chunk = wanted[start : start + 100]
         size = next(size for size in (1, 2, 4, 8, 16, 32, 64, 100) if size >= len(chunk))
         padded = chunk + chunk[-1:] * (size - len(chunk))  # few sizes, so that few statements are prepared
-        for row in tx.rows(_load_statement(size), **{f"id_{n}": item_id for n, item_id in enumerate(padded)}):
-            found[row[0]] = _item(row, _parse_remembered)
-    return found
+        chunks.append((_load_statement(size), {f"id_{n}": item_id for n, item_id in enumerate(padded)}))
+    return chunks
 
 
 def reserve(tx: Tx, quantities: Mapping[str, int]) -> list[str]:

@@ -57,6 +57,11 @@ _RECENT = Statement(
 )
 
 
+def announce_number(tx: Tx, order_id: str) -> None:
+    """``next_number`` will be asked for after the next statement, which has to do with other tables."""
+    tx.announce(_NEXT_NUMBER, order_id=order_id)
+
+
 def next_number(tx: Tx, order_id: str) -> str:
     """A number for the order that no other order has or will have, counting up from 1001.
 

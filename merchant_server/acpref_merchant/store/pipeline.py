@@ -8,6 +8,7 @@ form.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -56,7 +57,9 @@ class Pipeline:
         self._watch = Watch(self._pgconn.socket, loop, self._hear)
         self._prepared: dict[bytes, bytes] = {}
         self._names = 0
-        self._unread = 0  # how many commands still have to be answered
+        self._unread: deque[bool] = (
+            deque()
+        )  # of each command still to be answered, whether its result is wanted
         self._released = False
 
     @property
@@ -80,12 +83,12 @@ class Pipeline:
             self._names += 1  # never used again, whatever becomes of the statement
             name = b"s%d" % self._names
             self._pgconn.send_prepare(name, text)
-            self._unread += 1
+            self._unread.append(False)
             self._prepared[text] = name
         given = [_written(value) for value in values]
         formats = [1 if isinstance(value, bytes) else 0 for value in values]
         self._pgconn.send_query_prepared(name, given, formats, result_format=_BINARY)
-        self._unread += 1
+        self._unread.append(True)
 
     def answers(self) -> list[pq.abc.PGresult]:
         """The results of all that was sent since the last time, without those of preparations.
@@ -99,7 +102,7 @@ class Pipeline:
         """Commit the transaction; raises the first error of what was still on its way."""
         self.send(b"COMMIT")
         self._pgconn.pipeline_sync()
-        self._unread += 1
+        self._unread.append(False)
         if self._read()[-1].command_status != b"COMMIT":
             raise psycopg.InternalError("the transaction had failed before its end")
 
@@ -107,12 +110,12 @@ class Pipeline:
         """Undo the transaction after whatever happened to it."""
         self._prepared.clear()  # some of them may not have been prepared
         self._pgconn.pipeline_sync()
-        self._unread += 1
+        self._unread.append(False)
         self._read(heedless=True)
         if self._pgconn.transaction_status != pq.TransactionStatus.IDLE:
             self.send(b"ROLLBACK")
             self._pgconn.pipeline_sync()
-            self._unread += 1
+            self._unread.append(False)
             self._read()
 
     def look_again(self) -> None:
@@ -145,14 +148,14 @@ class Pipeline:
                 pgconn.consume_input()
             result = pgconn.get_result()
             if result is None:  # the end of the results of one command
-                self._unread -= 1
+                self._unread.popleft()
                 continue
             status = result.status
             if status == _SYNC:
-                self._unread -= 1
+                self._unread.popleft()
             elif status == _ERROR:
                 error = error or error_from_result(result)
-            elif status != _ABORTED:
+            elif status != _ABORTED and self._unread[0]:
                 results.append(result)
         if error is not None and not heedless:
             raise error
@@ -190,17 +193,24 @@ def _written(value: Any) -> bytes | None:
 class PipelinedTx(Tx):
     """A transaction in a strand."""
 
-    __slots__ = ("_pipeline",)
+    __slots__ = ("_announced", "_failures", "_known", "_pipeline", "_sent")
 
     dialect: DialectName = "postgresql"
 
     def __init__(self, pipeline: Pipeline) -> None:
         self.over = False
         self._pipeline = pipeline
+        self._sent = 1  # results that the next answers begin with: BEGIN's, and those of what was written
+        self._failures: list[tuple[int, Exception]] = []  # by the position of the result that decides
+        self._announced: tuple[Statement, dict[str, Any]] | None = None
+        self._known: tuple[Statement, dict[str, Any], pq.abc.PGresult] | None = None
 
     @override
     def rows(self, statement: Statement, /, **params: Any) -> list[Row]:
-        result = self._answers(statement, (params,))[-1]
+        if self._known is not None and self._known[:2] == (statement, params):
+            result = self._known[2]
+        else:
+            (result,) = self._answers(statement, (params,))
         readers = [_READERS[result.ftype(column)] for column in range(result.nfields)]
         return [
             tuple(
@@ -214,11 +224,19 @@ class PipelinedTx(Tx):
 
     @override
     def execute_each(self, statement: Statement, params: Sequence[Mapping[str, Any]], /) -> list[int]:
-        results = self._answers(statement, params)[-len(params) :]
-        return [result.command_tuples or 0 for result in results]
+        return [result.command_tuples or 0 for result in self._answers(statement, params)]
 
     @override
     def write(self, statement: Statement, /, **params: Any) -> None:
+        self._send(statement, params)
+
+    @override
+    def announce(self, statement: Statement, /, **params: Any) -> None:
+        self._announced = (statement, params)
+
+    @override
+    def must_change(self, failure: Exception, statement: Statement, /, **params: Any) -> None:
+        self._failures.append((self._sent, failure))
         self._send(statement, params)
 
     @override
@@ -230,6 +248,11 @@ class PipelinedTx(Tx):
     def copy(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         raise StoreError("only run_sync takes a stream of rows")
 
+    @override
+    def settle(self) -> None:
+        if self._failures:
+            self._receive()
+
     def _send(self, statement: Statement, params: Mapping[str, Any]) -> None:
         require_open(self)
         text, names = statement.numbered()
@@ -237,11 +260,31 @@ class PipelinedTx(Tx):
             self._pipeline.send(text, [params[name] for name in names])
         except psycopg.Error as error:
             raise failed(self, error) from error
+        self._sent += 1
 
     def _answers(self, statement: Statement, params: Sequence[Mapping[str, Any]]) -> list[pq.abc.PGresult]:
+        """The results of ``statement`` for each of ``params``."""
         for each in params:
             self._send(statement, each)
+        first = self._sent - len(params)
+        self._known = None
+        if self._announced is None:
+            return self._receive()[first:]
+        announced, self._announced = self._announced, None
+        self._send(*announced)
+        *results, last = self._receive()[first:]
+        self._known = (*announced, last)
+        return results
+
+    def _receive(self) -> list[pq.abc.PGresult]:
         try:
-            return self._pipeline.answers()
+            results = self._pipeline.answers()
         except psycopg.Error as error:
             raise failed(self, error) from error
+        self._sent = 0
+        failures, self._failures = self._failures, []
+        for position, failure in failures:
+            if not results[position].command_tuples:
+                self.over = True
+                raise failure
+        return results

@@ -67,6 +67,12 @@ def insert(tx: Tx, session: Session) -> None:
     )
 
 
+def announce(tx: Tx, id: str) -> None:
+    """The session will be loaded for update after the next statement, which does not touch sessions."""
+    if storable(id):
+        tx.announce(_LOAD_FOR_UPDATE, id=id)
+
+
 def load(tx: Tx, id: str, *, agent_id: str | None = None, for_update: bool = False) -> Stored | None:
     """The session, or None: also when ``agent_id`` is given and the session is another agent's.
 
@@ -104,8 +110,9 @@ def save(tx: Tx, stored: Stored, session: Session) -> Stored:
         values["frozen"] = session.frozen_view
     if stored.locked:
         tx.write(statement, **values)
-    elif not tx.execute(statement, values):
-        raise StaleVersion(f"session {session.id} is not at version {stored.version} any more")
+    else:
+        stale = StaleVersion(f"session {session.id} is not at version {stored.version} any more")
+        tx.must_change(stale, statement, **values)
     return Stored(session, stored.version + 1)
 
 

@@ -162,6 +162,21 @@ class Tx(ABC):
         If it fails, then a later statement raises what it would have raised, or the end of the transaction does.
         """
 
+    def announce(self, statement: Statement, /, **params: Any) -> None:  # noqa: ARG002 - heeded where it pays
+        """``rows`` will be asked for exactly this after the next statement: the answer may as well come along with it.
+
+        Nothing that the next statement does may change the answer.
+        """
+        return
+
+    @abstractmethod
+    def must_change(self, failure: Exception, statement: Statement, /, **params: Any) -> None:
+        """Run ``statement``; when it changes no row, ``failure`` is raised: at once, or by a later statement."""
+
+    def settle(self) -> None:
+        """Raise, before the commit, what ``must_change`` has not raised yet."""
+        return
+
     @abstractmethod
     def execute_many(self, statement: Statement, params: Iterable[Any]) -> None:
         """Run ``statement`` once for each member of ``params``; for bulk work."""
@@ -219,6 +234,11 @@ class CursorTx(Tx):
         self._run(statement, params)
 
     @override
+    def must_change(self, failure: Exception, statement: Statement, /, **params: Any) -> None:
+        if not self.execute(statement, params):
+            raise failure
+
+    @override
     def execute_many(self, statement: Statement, params: Iterable[Any]) -> None:
         require_open(self)
         try:
@@ -263,6 +283,7 @@ def finished(function: Callable[[Tx], T], tx: Tx) -> T:
     try:
         result = function(tx)
         require_open(tx)
+        tx.settle()
         return result
     finally:
         tx.over = True
