@@ -50,7 +50,13 @@ async def open_merchant(
         shop = with_provider(shop, settings.payment)
         stack.push_async_callback(provider.aclose)
         client = await stack.enter_async_context(HttpClient())
-        deliveries = DeliveryWorker(store, client, agents.webhook_endpoint, clock)
+        deliveries = DeliveryWorker(
+            store,
+            client,
+            agents.webhook_endpoint,
+            clock,
+            timeout_seconds=settings.webhook_timeout_seconds,
+        )
         merchant = Merchant(
             settings=settings,
             shop=shop,

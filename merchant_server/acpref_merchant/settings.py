@@ -82,6 +82,9 @@ class Settings(BaseSettings):
     completion_lease_seconds: float = Field(
         default=15.0, gt=0, description="How long a completion may take before another process finishes it."
     )
+    webhook_timeout_seconds: float = Field(
+        default=10.0, gt=0, le=60, description="How long a receiver may take to answer an event."
+    )
     allow_sandbox_credentials: bool = False
 
     @classmethod

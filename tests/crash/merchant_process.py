@@ -35,6 +35,7 @@ def main(config: dict[str, str]) -> None:
             base_url=config["psp_url"], token=SecretStr(config["merchant_token"]), timeout_seconds=2.0
         ),
         completion_lease_seconds=3.0,
+        webhook_timeout_seconds=2.0,
     )
 
     def on_step(step: str) -> None:

@@ -44,6 +44,7 @@ MERCHANT = {
     "idempotency_retention_seconds": "How long an idempotency key is remembered. A day at least (IDEM-20).",
     "completion_lease_seconds": "A process that completes a purchase has it to itself for this long (its lease); "
     "then it is taken for dead, and another may finish the purchase.",
+    "webhook_timeout_seconds": "A receiver of events has this long to answer; then the event is tried again later.",
     "allow_sandbox_credentials": "Serve sandbox tokens or the sandbox provider beyond this machine all the same.",
 }
 AGENT = {

@@ -32,7 +32,8 @@ log = structlog.get_logger(__name__)
 Endpoints = Callable[[str], WebhookEndpoint | None]
 """Finds the receiver of an agent, by the agent's id."""
 
-LEASE_MARGIN_MS = 20_000
+LEASE_MARGIN_MS = 2_000
+"""What recording the outcome of an attempt may take, beside a second time its timeout."""
 POLL_SECONDS = 1.0
 PACE_SECONDS = 0.02
 """Pause between cycles while attempts are under way, so that under load a cycle serves many events."""
@@ -82,7 +83,7 @@ class DeliveryWorker:
         self._jitter = jitter
         self._concurrency = concurrency
         self._timeout_seconds = timeout_seconds
-        self._lease_ms = int(timeout_seconds * 1000) + LEASE_MARGIN_MS
+        self._lease_ms = int(timeout_seconds * 2000) + LEASE_MARGIN_MS
         self._wake = asyncio.Event()
         self._attempts: dict[str, asyncio.Task[None]] = {}
         self._outcomes: list[_Outcome] = []
