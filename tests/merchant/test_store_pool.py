@@ -9,11 +9,14 @@ from contextlib import suppress
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 import uvloop
 from tests.postgres import PostgreSQLServer
 
 from acpref_merchant.domain.item import Item
 from acpref_merchant.store import Store, StoreUnavailable, Tx, items, meta, open_store
+from acpref_merchant.store.statement import Statement
+from acpref_merchant.store.tables import META
 
 
 @pytest.fixture
@@ -67,6 +70,33 @@ def test_a_deadlock_within_one_event_loop_is_run_again_as_well(postgres_store: S
         while len(met) < 2:  # each statement gives the other transaction a turn
             meta.get(tx, "nothing")
         meta.put(tx, second, first + second)
+
+    async def scenario() -> None:
+        await asyncio.gather(
+            postgres_store.run(lambda tx: cross("a", "b", tx)),
+            postgres_store.run(lambda tx: cross("b", "a", tx)),
+        )
+
+    asyncio.run(scenario())
+    assert len(met) == 3
+    found = postgres_store.read_sync(lambda tx: (meta.get(tx, "a"), meta.get(tx, "b")))
+    assert found[0] == found[1]
+
+
+def test_a_deadlock_of_statements_that_nobody_waits_for_is_run_again(postgres_store: Store) -> None:
+    """It shows at the commit only."""
+    update = Statement(
+        sa.update(META).where(META.c.key == sa.bindparam("the_key")).values(value=sa.bindparam("new_value"))
+    )
+    postgres_store.run_sync(lambda tx: (meta.put(tx, "a", "0"), meta.put(tx, "b", "0")))
+    met: list[str] = []
+
+    def cross(first: str, second: str, tx: Tx) -> None:
+        tx.execute(update, the_key=first, new_value=first + second)
+        met.append(first)
+        while len(met) < 2:  # each statement gives the other transaction a turn
+            meta.get(tx, "nothing")
+        tx.write(update, the_key=second, new_value=first + second)
 
     async def scenario() -> None:
         await asyncio.gather(

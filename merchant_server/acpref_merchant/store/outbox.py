@@ -58,17 +58,18 @@ _APPEND = Statement(
         created_at=bindparam("now"),
     )
 )
+_HAS_EARLIER = sa.exists().where(
+    _EARLIER.c.order_id == _C.order_id,
+    _EARLIER.c.state == _PENDING,
+    _EARLIER.c.sequence < _C.sequence,
+)
 _DUE = (
     sa.select(_C.id)
     .where(
         _C.state == _PENDING,
         _C.next_attempt_at <= bindparam("now"),
         _C.lease_until <= bindparam("now"),
-        ~sa.exists().where(
-            _EARLIER.c.order_id == _C.order_id,
-            _EARLIER.c.state == _PENDING,
-            _EARLIER.c.sequence < _C.sequence,
-        ),
+        ~_HAS_EARLIER,
     )
     .order_by(_C.next_attempt_at, _C.id)
     .limit(ROW_LIMIT)
@@ -112,11 +113,6 @@ _MAKE_DUE = Statement(
     sa.update(TABLE)
     .where(_C.state == _PENDING, _C.next_attempt_at > bindparam("now"))
     .values(next_attempt_at=bindparam("now"))
-)
-_HAS_EARLIER = sa.exists().where(
-    _EARLIER.c.order_id == _C.order_id,
-    _EARLIER.c.state == _PENDING,
-    _EARLIER.c.sequence < _C.sequence,
 )
 _BEHIND_OTHERS = Statement(sa.select(_C.id).where(_C.state == _PENDING, _HAS_EARLIER))
 _NEXT_DUE = Statement(

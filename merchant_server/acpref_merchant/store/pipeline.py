@@ -57,9 +57,8 @@ class Pipeline:
         self._watch = Watch(self._pgconn.socket, loop, self._hear)
         self._prepared: dict[bytes, bytes] = {}
         self._names = 0
-        self._unread: deque[bool] = (
-            deque()
-        )  # of each command still to be answered, whether its result is wanted
+        # Of each command that still has to be answered: whether its result is wanted.
+        self._unread: deque[bool] = deque()
         self._released = False
 
     @property
@@ -207,8 +206,9 @@ class PipelinedTx(Tx):
 
     @override
     def rows(self, statement: Statement, /, **params: Any) -> list[Row]:
-        if self._known is not None and self._known[:2] == (statement, params):
-            result = self._known[2]
+        known, self._known = self._known, None  # good for the next question only
+        if known is not None and known[:2] == (statement, params):
+            result = known[2]
         else:
             (result,) = self._answers(statement, (params,))
         readers = [_READERS[result.ftype(column)] for column in range(result.nfields)]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -22,6 +21,7 @@ from typing_extensions import override
 from acpref_merchant.store import green
 from acpref_merchant.store.engine import connect_postgresql, is_retriable
 from acpref_merchant.store.errors import StoreClosed, StoreUnavailable
+from acpref_merchant.store.lanes import Lanes
 from acpref_merchant.store.pipeline import Pipeline, is_there
 from acpref_merchant.store.statement import CursorTx, DialectName, Tx, finished, typed
 from acpref_merchant.store.store import Store
@@ -47,11 +47,8 @@ class PostgreSQLStore(Store):
     dialect: DialectName = "postgresql"
 
     def __init__(self, url: URL, *, pool_size: int) -> None:
-        self._url = url
         self._blocking = Connections(lambda: _Waiting(connect_postgresql(url)))
-        self._pool_size = pool_size
-        self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
-        self._lock = threading.Lock()
+        self._lanes = Lanes(lambda loop: Lane(url, loop, pool_size))
         self._closed = False
 
     @override
@@ -75,33 +72,18 @@ class PostgreSQLStore(Store):
     @override
     async def aclose(self) -> None:
         self._closed = True
-        lane = self._lanes.get(asyncio.get_running_loop())
-        if lane is not None:
-            await lane.drain()
+        await self._lanes.drain()
         self.close()
 
     @override
     def close(self) -> None:
         self._closed = True
         self._blocking.close()
-        with self._lock:
-            lanes = list(self._lanes.values())
-            self._lanes.clear()
-        for lane in lanes:
-            lane.close()
+        self._lanes.close()
 
     def _lane(self) -> Lane:
         self._refuse_if_closed()
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
-        if lane is None:
-            lane = Lane(self._url, loop, self._pool_size)
-            with self._lock:
-                gone = [self._lanes.pop(other) for other in list(self._lanes) if other.is_closed()]
-                self._lanes[loop] = lane
-            for other in gone:
-                other.close()
-        return lane
+        return self._lanes.mine()
 
     def _refuse_if_closed(self) -> None:
         if self._closed:
@@ -304,7 +286,9 @@ class Connections:
                 with contextlib.suppress(psycopg.Error):
                     link.roll_back()
             if not link.closed:
-                raise (typed(error) if isinstance(error, psycopg.Error) else error) from error.__cause__
+                if isinstance(error, psycopg.Error) and (told := typed(error)) is not error:
+                    raise told from error  # the cause decides whether the transaction is run again
+                raise
             if committing:
                 raise StoreUnavailable(
                     "the connection was lost during the commit: outcome unknown"

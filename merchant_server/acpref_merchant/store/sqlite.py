@@ -22,6 +22,7 @@ from typing_extensions import override
 
 from acpref_merchant.store import engine as engines
 from acpref_merchant.store.errors import StoreClosed, StoreUnavailable
+from acpref_merchant.store.lanes import Lanes
 from acpref_merchant.store.statement import CursorTx, DialectName, Tx, finished
 from acpref_merchant.store.store import Store
 
@@ -37,11 +38,9 @@ class SQLiteStore(Store):
 
     def __init__(self, url: URL, *, batch_limit: int) -> None:
         self._engine = engines.create_engine(url)
-        self._batch_limit = batch_limit
         self._writer = _Blocking(self._engine, read_only=False)
         self._reader = _Blocking(self._engine, read_only=True)
-        self._lanes: dict[asyncio.AbstractEventLoop, Lane] = {}
-        self._lock = threading.Lock()
+        self._lanes = Lanes(lambda loop: Lane(self._engine, loop, batch_limit))
         self._closed = False
 
     @override
@@ -62,20 +61,14 @@ class SQLiteStore(Store):
 
     @override
     async def aclose(self) -> None:
-        lane = self._lanes.get(asyncio.get_running_loop())
         self._closed = True
-        if lane is not None:
-            await lane.drain()
+        await self._lanes.drain()
         await asyncio.get_running_loop().run_in_executor(None, self.close)
 
     @override
     def close(self) -> None:
-        with self._lock:
-            self._closed = True
-            lanes = list(self._lanes.values())
-            self._lanes.clear()
-        for lane in lanes:
-            lane.close()
+        self._closed = True
+        self._lanes.close()
         self._writer.close()
         self._reader.close()
         self._engine.dispose()
@@ -83,16 +76,7 @@ class SQLiteStore(Store):
     def _lane(self) -> Lane:
         if self._closed:
             raise StoreClosed("the store is closed")
-        loop = asyncio.get_running_loop()
-        lane = self._lanes.get(loop)
-        if lane is None:
-            lane = Lane(self._engine, loop, self._batch_limit)
-            with self._lock:
-                gone = [self._lanes.pop(other) for other in list(self._lanes) if other.is_closed()]
-                self._lanes[loop] = lane
-            for other in gone:
-                other.close()
-        return lane
+        return self._lanes.mine()
 
 
 class _Connection:
