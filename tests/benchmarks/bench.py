@@ -152,7 +152,7 @@ def merchant(database: str, catalog: Path, folder: Path) -> Iterator[tuple[Serve
         command = ["acpref", "psp", "serve", "--port", str(psp_port)]
         log = folder / "psp.log"
         stack.enter_context(serving("psp", command, psp_port, log=log, environment=psp))
-        command = uvicorn("tests.benchmarks.sink:app", sink_port)
+        command = ["tests.benchmarks.sink", str(sink_port)]
         log = folder / "sink.log"
         stack.enter_context(serving("sink", command, sink_port, log=log, ready="/received"))
         command = ["acpref", "merchant", "serve", "--port", str(port)]

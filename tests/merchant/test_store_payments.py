@@ -7,10 +7,10 @@ import asyncio
 import pytest
 
 from acpref_merchant.store import Store, payments, refunds
-from acpref_merchant.store.payments import Payment
+from acpref_merchant.store.payments import AlreadyPaying, Payment
 
 
-def _intend(store: Store, id: str = "pay_1", *, session: str = "cs_1", lease: int = 100) -> Payment | None:  # noqa: A002
+def _intend(store: Store, id: str = "pay_1", *, session: str = "cs_1", lease: int = 100) -> Payment:  # noqa: A002
     return store.run_sync(
         lambda tx: payments.intend(
             tx,
@@ -47,7 +47,6 @@ def test_an_intent_is_recorded_with_all_that_finishing_needs(store: Store) -> No
         id="pay_1",
         session_id="cs_1",
         agent_id="agent_a",
-        attempt=1,
         status="intended",
         amount=5000,
         currency="usd",
@@ -71,13 +70,16 @@ def test_neither_the_token_nor_the_buyer_is_in_a_printed_payment(store: Store) -
 
 
 def test_a_session_has_one_living_payment(store: Store) -> None:
-    assert _intend(store, "pay_1") is not None
-    assert _intend(store, "pay_2") is None
+    _intend(store, "pay_1")
+    with pytest.raises(AlreadyPaying):
+        _intend(store, "pay_2")
     _authorize(store, captured=False)
-    assert _intend(store, "pay_2") is None
+    with pytest.raises(AlreadyPaying):
+        _intend(store, "pay_2")
     store.run_sync(lambda tx: payments.record_captured(tx, "pay_1", 30))
-    assert _intend(store, "pay_2") is None
-    assert _intend(store, "pay_3", session="cs_2") is not None
+    with pytest.raises(AlreadyPaying):
+        _intend(store, "pay_2")
+    _intend(store, "pay_3", session="cs_2")
 
 
 def test_of_many_intents_at_once_one_is_recorded(store: Store) -> None:
@@ -98,10 +100,12 @@ def test_of_many_intents_at_once_one_is_recorded(store: Store) -> None:
             now=1,
         )
 
-    async def scenario() -> list[Payment | None]:
-        return await asyncio.gather(*(store.run(intend(n)) for n in range(20)))  # type: ignore[arg-type]
+    async def scenario() -> list[object]:
+        intents = (store.run(intend(n)) for n in range(20))  # type: ignore[arg-type]
+        return await asyncio.gather(*intents, return_exceptions=True)
 
-    assert sum(payment is not None for payment in asyncio.run(scenario())) == 1
+    outcomes = [type(outcome) for outcome in asyncio.run(scenario())]
+    assert sorted(outcomes, key=str) == [AlreadyPaying] * 19 + [Payment]
 
 
 @pytest.mark.parametrize("end", ["declined", "abandoned"])
@@ -110,8 +114,6 @@ def test_after_a_refusal_the_session_can_be_charged_again(store: Store, end: str
     record = payments.record_declined if end == "declined" else payments.record_abandoned
     assert store.run_sync(lambda tx: record(tx, "pay_1", "card_declined", 20))
     again = _intend(store, "pay_2")
-    assert again is not None
-    assert again.attempt == 2
     assert store.read_sync(lambda tx: payments.alive(tx, "cs_1")) == again
     assert [p.status for p in store.read_sync(lambda tx: payments.of_session(tx, "cs_1"))] == [
         end,

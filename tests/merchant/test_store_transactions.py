@@ -367,23 +367,30 @@ def test_a_database_that_is_not_there_is_a_typed_error(tmp_path: Path) -> None:
 
 
 def test_a_discount_code_is_used_by_no_more_sessions_than_allowed(store: Store) -> None:
-    async def scenario() -> list[bool]:
-        return await asyncio.gather(
-            *(store.run(lambda tx, n=n: discount_uses.use(tx, "TEN", f"cs_{n}", 10)) for n in range(30))  # type: ignore[misc]
-        )
+    async def scenario() -> list[object]:
+        uses = (store.run(lambda tx, n=n: discount_uses.use(tx, "TEN", f"cs_{n}", 10)) for n in range(30))  # type: ignore[misc]
+        return await asyncio.gather(*uses, return_exceptions=True)
 
-    assert sum(asyncio.run(scenario())) == 10
+    outcomes = [type(outcome) for outcome in asyncio.run(scenario())]
+    assert (outcomes.count(type(None)), outcomes.count(discount_uses.UsedUp)) == (10, 20)
     assert store.read_sync(lambda tx: discount_uses.count(tx, ["TEN", "OTHER"])) == {"TEN": 10, "OTHER": 0}
 
 
 def test_a_session_uses_a_code_once_and_can_give_it_back(store: Store) -> None:
-    def use(session: str) -> bool:
-        return store.run_sync(lambda tx: discount_uses.use(tx, "ONE", session, 1))
+    def use(session: str, code: str = "ONE", limit: int | None = 1) -> None:
+        asyncio.run(store.run(lambda tx: discount_uses.use(tx, code, session, limit)))
 
-    assert (use("cs_1"), use("cs_1"), use("cs_2")) == (True, True, False)
+    use("cs_1")
+    use("cs_1")
+    with pytest.raises(discount_uses.UsedUp):
+        use("cs_2")
     store.run_sync(lambda tx: discount_uses.give_back(tx, "cs_1"))
-    assert (use("cs_2"), use("cs_1")) == (True, False)
-    assert store.run_sync(lambda tx: discount_uses.use(tx, "FREE", "cs_1", None))
+    use("cs_2")
+    with pytest.raises(discount_uses.UsedUp):
+        use("cs_1")
+    use("cs_1", "FREE", None)
+    use("cs_1", "FREE", None)
+    assert store.read_sync(lambda tx: discount_uses.count(tx, ["ONE", "FREE"])) == {"ONE": 1, "FREE": 1}
 
 
 def test_clearing_empties_every_table(store: Store) -> None:

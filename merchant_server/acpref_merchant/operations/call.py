@@ -148,7 +148,15 @@ def finish(tx: Tx, call: Call, reply: Reply) -> None:
     )
 
 
+def announce_redeemed(tx: Tx, merchant: Merchant) -> None:
+    """``redeemed`` will be asked for right after the next statement, which does not touch uses of discounts."""
+    discount_uses.announce(tx, _limited(merchant))
+
+
 def redeemed(tx: Tx, merchant: Merchant) -> dict[str, int]:
     """How often each discount with a usage limit was used, by the discount's id."""
-    limited = [discount.id for discount in merchant.shop.discounts if discount.usage_limit is not None]
-    return discount_uses.count(tx, limited) if limited else {}
+    return discount_uses.count(tx, _limited(merchant))
+
+
+def _limited(merchant: Merchant) -> list[str]:
+    return [discount.id for discount in merchant.shop.discounts if discount.usage_limit is not None]

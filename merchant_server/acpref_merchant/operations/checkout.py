@@ -8,7 +8,15 @@ from acpref_merchant.agents import Agent
 from acpref_merchant.domain import checkout
 from acpref_merchant.domain.item import Item
 from acpref_merchant.domain.session import Session
-from acpref_merchant.operations.call import Call, Merchant, Renderer, Reply, once, redeemed
+from acpref_merchant.operations.call import (
+    Call,
+    Merchant,
+    Renderer,
+    Reply,
+    announce_redeemed,
+    once,
+    redeemed,
+)
 from acpref_merchant.store import items as item_rows
 from acpref_merchant.store import orders, sessions
 from acpref_merchant.store.store import Tx
@@ -45,6 +53,7 @@ async def create(merchant: Merchant, call: Call, request: CheckoutSessionCreateR
             return Reply(201, call.render.session(view))
 
         item_rows.announce(tx, checkout.item_ids(request))
+        announce_redeemed(tx, merchant)
         return once(tx, merchant, call, now, act)
 
     return await merchant.store.run(act_in)
@@ -65,6 +74,7 @@ async def update(
         def act() -> Reply:
             stored = load(tx, session_id, call.agent, for_update=True)
             wanted = {line.item_id for line in stored.session.lines} | set(checkout.item_ids(request))
+            announce_redeemed(tx, merchant)
             items = item_rows.load(tx, sorted(wanted))
             session = checkout.update_session(
                 stored.session,
@@ -95,6 +105,7 @@ async def cancel(
 
         def act() -> Reply:
             stored = load(tx, session_id, call.agent, for_update=True)
+            announce_redeemed(tx, merchant)
             items = item_rows.load(tx, checkout.item_ids(stored.session))
             session = checkout.cancel_session(stored.session, now)
             if request is not None:
@@ -122,6 +133,7 @@ async def get(merchant: Merchant, agent: Agent, session_id: str, render: Rendere
         if stored.session.status is Status.COMPLETED:
             session = with_order(tx, stored.session)
             return checkout.present(session, merchant.shop, {}, now), False
+        announce_redeemed(tx, merchant)
         items = item_rows.load(tx, checkout.item_ids(stored.session))
         view = _present(tx, merchant, stored.session, items, now)
         session, _ = shown(stored.session, view)
@@ -136,6 +148,7 @@ async def get(merchant: Merchant, agent: Agent, session_id: str, render: Rendere
 def _show_again(tx: Tx, merchant: Merchant, agent: Agent, session_id: str) -> CheckoutSession:
     now = merchant.clock()
     stored = load(tx, session_id, agent, for_update=True)
+    announce_redeemed(tx, merchant)
     items = item_rows.load(tx, checkout.item_ids(stored.session))
     session, view = shown(stored.session, _present(tx, merchant, stored.session, items, now))
     if session is not stored.session:

@@ -15,6 +15,7 @@ order.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
@@ -29,6 +30,7 @@ from acpref_merchant.operations.call import (
     Call,
     Merchant,
     Reply,
+    announce_redeemed,
     claim_key,
     finish,
     redeemed,
@@ -40,6 +42,7 @@ from acpref_merchant.operations.order_payments import begin_due_capture, order_e
 from acpref_merchant.payments.port import Authorized, ChargeRequest, Declined, ProviderUnavailable
 from acpref_merchant.store import discount_uses, idempotency, orders, outbox, payments, sessions
 from acpref_merchant.store import items as item_rows
+from acpref_merchant.store.errors import Overtaken
 from acpref_merchant.store.store import Tx
 from acpref_protocol.errors import ProtocolError, idempotency_in_flight, service_unavailable
 from acpref_protocol.models import CheckoutSession, CheckoutSessionCompleteRequest
@@ -47,6 +50,7 @@ from acpref_protocol.models import CheckoutSession, CheckoutSessionCompleteReque
 log = structlog.get_logger(__name__)
 
 RETRY_AFTER_SECONDS = 1
+_ATTEMPTS = 6
 
 
 class Purchase(BaseModel):
@@ -87,11 +91,21 @@ async def complete(
     provider's answer is unknown; the same request under the same key then finishes what was begun.
     """
     merchant.on_step("before_intent")
-    begun = await merchant.store.run(lambda tx: _intend(tx, merchant, call, session_id, request))
+    begun = await _begun(merchant, call, session_id, request)
     if isinstance(begun, Reply):
         return begun
     merchant.on_step("after_intent")
     return await pursue(merchant, begun.payment, begun.purchased)
+
+
+async def _begun(
+    merchant: Merchant, call: Call, session_id: str, request: CheckoutSessionCompleteRequest
+) -> Reply | Begun:
+    """Step 1. Whoever is overtaken, as by the buyer of the last unit, decides again and then sees what is lacking."""
+    for _ in range(_ATTEMPTS):
+        with suppress(Overtaken):
+            return await merchant.store.run(lambda tx: _intend(tx, merchant, call, session_id, request))
+    raise service_unavailable(RETRY_AFTER_SECONDS)
 
 
 async def pursue(merchant: Merchant, payment: payments.Payment, purchased: Purchased | None = None) -> Reply:
@@ -126,7 +140,7 @@ async def pursue(merchant: Merchant, payment: payments.Payment, purchased: Purch
         reply = await merchant.store.run(
             lambda tx: _settle(tx, merchant, payment, purchase, outcome, purchased)
         )
-    except sessions.StaleVersion:
+    except Overtaken:
         reply = await merchant.store.run(lambda tx: _settle(tx, merchant, payment, purchase, outcome, None))
     merchant.on_step("after_order")
     if isinstance(outcome, Authorized):
@@ -169,6 +183,7 @@ def _begin(
     """Decide, and record what is intended. Whatever refuses does so before anything is written."""
     try:
         stored = load(tx, session_id, call.agent, for_update=True)
+        announce_redeemed(tx, merchant)
         items = item_rows.load(tx, checkout.item_ids(stored.session))
         plan = checkout.plan_completion(
             stored.session,
@@ -190,11 +205,6 @@ def _begin(
             due: tuple[int, str | None] = (amount, token)
         case checkout.Free():
             due = (0, None)
-    if not _set_aside(tx, merchant, plan):
-        # Somebody was faster since the session was assessed (PostgreSQL); assessed again, it says what is lacking.
-        items = item_rows.load(tx, checkout.item_ids(stored.session))
-        view = checkout.present(stored.session, merchant.shop, items, now, redeemed=redeemed(tx, merchant))
-        return Reply(200, call.render.session(view))
     stored = sessions.save(tx, stored, plan.session)
     payment = payments.intend(
         tx,
@@ -211,22 +221,23 @@ def _begin(
         request=Purchase(version=call.render.version, handler_id=plan.handler_id).model_dump_json(),
         now=now,
     )
-    if payment is None:
-        raise RuntimeError("a session that can be completed has a payment already")
+    _set_aside(tx, merchant, plan, items)
     return Begun(payment, Purchased(stored, plan.view, items))
 
 
-def _set_aside(tx: Tx, merchant: Merchant, plan: checkout.Charge | checkout.Free) -> bool:
-    """Reserve the goods and use the discounts of ``plan``; false, and nothing done, where either is used up."""
-    goods = checkout.stock_needed(plan.session)
-    if item_rows.reserve(tx, goods):
-        return False
+def _set_aside(
+    tx: Tx, merchant: Merchant, plan: checkout.Charge | checkout.Free, items: Mapping[str, Item]
+) -> None:
+    """Use the discounts of ``plan`` and reserve its goods.
+
+    Both at the very end of the transaction, because others may wait for the same ones. Raises Overtaken where somebody
+    was faster since the session was assessed, which only PostgreSQL lets happen.
+    """
     limits = {discount.id: discount.usage_limit for discount in merchant.shop.discounts}
-    if all(discount_uses.use(tx, used, plan.session.id, limits.get(used)) for used in sorted(plan.redeemed)):
-        return True
-    discount_uses.give_back(tx, plan.session.id)
-    item_rows.release(tx, goods)
-    return False
+    for used in sorted(plan.redeemed):
+        discount_uses.use(tx, used, plan.session.id, limits.get(used))
+    goods = checkout.stock_needed(plan.session)
+    item_rows.reserve(tx, {item: units for item, units in goods.items() if items[item].available is not None})
 
 
 def _give_up(tx: Tx, merchant: Merchant, payment: payments.Payment) -> None:

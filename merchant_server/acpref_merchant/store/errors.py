@@ -5,6 +5,7 @@
 │   └── ``StoreClosed``      the store was closed before the work was handed in
 ├── ``SchemaTooNew``         the database belongs to a newer release
 ├── ``ConstraintViolation``  a statement broke a uniqueness or foreign-key rule
+├── ``Overtaken``            somebody else has changed what the transaction relied on
 └── ``TransactionOver``      a statement was run on a transaction that has failed or ended
 """
 
@@ -33,6 +34,10 @@ class SchemaTooNew(StoreError):  # noqa: N818 - says what is the case
 
 class ConstraintViolation(StoreError):  # noqa: N818 - says what is the case
     """A row would have broken a constraint of the schema. The transaction can only be rolled back."""
+
+
+class Overtaken(StoreError):  # noqa: N818 - says what is the case
+    """What the transaction relied on was changed by another one meanwhile. Nothing was done: look and decide again."""
 
 
 class TransactionOver(StoreError):  # noqa: N818 - says what is the case

@@ -18,6 +18,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam, case
 
 from acpref_merchant.domain.item import Item
+from acpref_merchant.store.errors import Overtaken
 from acpref_merchant.store.statement import NO_OFFSET, ROW_LIMIT, InsertFunction, Row, Statement, Tx, storable
 from acpref_merchant.store.tables import ITEM as TABLE
 
@@ -25,6 +26,10 @@ _C = TABLE.c
 _QUANTITY = bindparam("quantity", type_=sa.BigInteger)
 _COLUMNS = (_C.id, _C.data, _C.unit_amount, _C.on_hand, _C.reserved)
 _COUNTED = sa.and_(_C.id == bindparam("item_id"), _C.on_hand.is_not(None))
+
+
+class OutOfStock(Overtaken):
+    """Somebody else has reserved the last units of an item since it was loaded."""
 
 
 def _less(column: sa.Column[Any]) -> sa.ColumnElement[int]:
@@ -37,7 +42,6 @@ _RESERVE = Statement(
     .where(_COUNTED, _C.on_hand - _C.reserved >= _QUANTITY)
     .values(reserved=_C.reserved + _QUANTITY)
 )
-_IS_UNLIMITED = Statement(sa.select(_C.id).where(_C.id == bindparam("item_id"), _C.on_hand.is_(None)))
 _SELL = Statement(
     sa.update(TABLE).where(_COUNTED).values(on_hand=_less(_C.on_hand), reserved=_less(_C.reserved))
 )
@@ -161,21 +165,13 @@ def _chunks(ids: Iterable[str]) -> list[tuple[Statement, dict[str, str]]]:
     return chunks
 
 
-def reserve(tx: Tx, quantities: Mapping[str, int]) -> list[str]:
-    """Set ``quantities`` (units by item id) aside for one buyer, all or nothing.
+def reserve(tx: Tx, quantities: Mapping[str, int]) -> None:
+    """Set ``quantities`` (units by item id) of items with limited stock aside for one buyer.
 
-    Returns the ids that lack stock or do not exist, sorted; when there are any, nothing is reserved.
+    Raises OutOfStock, by the end of the transaction, when one of them has not as many left.
     """
-    wanted = sorted((item_id, quantity) for item_id, quantity in quantities.items() if storable(item_id))
-    lacking = sorted(item_id for item_id in quantities if not storable(item_id))
-    counts = tx.execute_each(_RESERVE, [{"item_id": item, "quantity": quantity} for item, quantity in wanted])
-    reserved = {item: quantity for (item, quantity), count in zip(wanted, counts, strict=True) if count}
-    for item_id, _ in wanted:
-        if item_id not in reserved and tx.row(_IS_UNLIMITED, item_id=item_id) is None:
-            lacking.append(item_id)
-    if lacking:
-        release(tx, reserved)
-    return sorted(lacking)
+    for item_id, quantity in sorted(quantities.items()):
+        tx.must_change(OutOfStock(item_id), _RESERVE, item_id=item_id, quantity=quantity)
 
 
 def commit_reservation(tx: Tx, quantities: Mapping[str, int]) -> None:

@@ -9,15 +9,20 @@ session has at most one payment that is intended, authorized or captured; the da
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 
 import sqlalchemy as sa
 from sqlalchemy import bindparam
 
+from acpref_merchant.store.errors import Overtaken
 from acpref_merchant.store.statement import NO_OFFSET, ROW_LIMIT, Statement, Tx, constant
 from acpref_merchant.store.tables import PAYMENT as TABLE
 
 _C = TABLE.c
+
+
+class AlreadyPaying(Overtaken):
+    """The session has a payment that is intended, authorized or captured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +36,6 @@ class Payment:
     id: str
     session_id: str
     agent_id: str
-    attempt: int
     status: str
     amount: int
     currency: str
@@ -72,13 +76,13 @@ _INTEND = Statement(
             updated_at=bindparam("now"),
         )
         .on_conflict_do_nothing()
-        .returning(TABLE)
     )
 )
-_BY_ID = sa.select(TABLE).where(_C.id == bindparam("payment_id"))
+_COLUMNS = [_C[column.name] for column in fields(Payment)]  # ``attempt`` only keeps them in order
+_BY_ID = sa.select(*_COLUMNS).where(_C.id == bindparam("payment_id"))
 _LOAD = Statement(_BY_ID)
 _LOAD_FOR_UPDATE = Statement(_BY_ID.with_for_update())
-_OF_SESSION = Statement(sa.select(TABLE).where(_C.session_id == bindparam("session_id")).order_by(_C.attempt))
+_OF_SESSION = Statement(sa.select(*_COLUMNS).where(_C.session_id == bindparam("session_id")).order_by(_C.attempt))
 _LAPSED = (
     sa.select(_C.id)
     .where(_C.lease_until <= bindparam("now"), _C.status == bindparam("status"))
@@ -92,7 +96,7 @@ _TAKE_OVER = Statement(
     sa.update(TABLE)
     .where(_C.id.in_(sa.select(_LAPSED.c.id)))
     .values(lease_until=bindparam("new_lease"))
-    .returning(TABLE)
+    .returning(*_COLUMNS)
 )
 _TAKE_LEASE = Statement(
     sa.update(TABLE)
@@ -101,7 +105,7 @@ _TAKE_LEASE = Statement(
         sa.or_(_C.lease_until.is_(None), _C.lease_until <= bindparam("now")),
     )
     .values(lease_until=bindparam("new_lease"))
-    .returning(TABLE)
+    .returning(*_COLUMNS)
 )
 _GIVE_UP_LEASE = Statement(
     sa.update(TABLE)
@@ -150,12 +154,14 @@ def intend(
     idempotency_key: str,
     request: str,
     now: int,
-) -> Payment | None:
+) -> Payment:
     """Record that a charge is about to be made, as the session's next attempt.
 
-    None when the session already has a payment that is intended, authorized or captured.
+    Raises AlreadyPaying, by the end of the transaction, when the session has a payment that is intended, authorized or
+    captured.
     """
-    row = tx.row(
+    tx.must_change(
+        AlreadyPaying(f"session {session_id} has a payment"),
         _INTEND,
         payment_id=id,
         session_id=session_id,
@@ -170,7 +176,25 @@ def intend(
         request=request,
         now=now,
     )
-    return None if row is None else Payment(*row)
+    return Payment(
+        id=id,
+        session_id=session_id,
+        agent_id=agent_id,
+        status="intended",
+        amount=amount,
+        currency=currency,
+        token=token,
+        provider=provider,
+        provider_payment_id=None,
+        lease_until=lease_until,
+        idempotency_path=idempotency_path,
+        idempotency_key=idempotency_key,
+        request=request,
+        failure_code=None,
+        refunded_amount=0,
+        created_at=now,
+        updated_at=now,
+    )
 
 
 def load(tx: Tx, id: str, *, for_update: bool = False) -> Payment | None:

@@ -15,7 +15,7 @@ from typing import Any
 import psycopg
 from greenlet import GreenletExit
 from psycopg import pq
-from psycopg.errors import error_from_result
+from psycopg.errors import DivisionByZero, error_from_result
 from sqlalchemy import Table
 from typing_extensions import override
 
@@ -27,6 +27,7 @@ _BINARY = pq.Format.BINARY
 _ERROR = pq.ExecStatus.FATAL_ERROR
 _ABORTED = pq.ExecStatus.PIPELINE_ABORTED
 _SYNC = pq.ExecStatus.PIPELINE_SYNC
+_UNWANTED = (False, None)
 
 
 def _integer(value: bytes) -> int:
@@ -57,8 +58,8 @@ class Pipeline:
         self._watch = Watch(self._pgconn.socket, loop, self._hear)
         self._prepared: dict[bytes, bytes] = {}
         self._names = 0
-        # Of each command that still has to be answered: whether its result is wanted.
-        self._unread: deque[bool] = deque()
+        # Of each command that still has to be answered: whether its result is wanted, and what its failure means.
+        self._unread: deque[tuple[bool, Exception | None]] = deque()
         self._released = False
 
     @property
@@ -75,19 +76,22 @@ class Pipeline:
         self.send(statement.encode())
         return PipelinedTx(self)
 
-    def send(self, text: bytes, values: Sequence[Any] = ()) -> None:
-        """Send a statement with the values of its parameters, to be prepared when it is new to this connection."""
+    def send(self, text: bytes, values: Sequence[Any] = (), failure: Exception | None = None) -> None:
+        """Send a statement with the values of its parameters, to be prepared when it is new to this connection.
+
+        Of one that insists (``Statement.insisting``), ``failure`` is what is raised when it has changed nothing.
+        """
         name = self._prepared.get(text)
         if name is None:
             self._names += 1  # never used again, whatever becomes of the statement
             name = b"s%d" % self._names
             self._pgconn.send_prepare(name, text)
-            self._unread.append(False)
+            self._unread.append(_UNWANTED)
             self._prepared[text] = name
         given = [_written(value) for value in values]
         formats = [1 if isinstance(value, bytes) else 0 for value in values]
         self._pgconn.send_query_prepared(name, given, formats, result_format=_BINARY)
-        self._unread.append(True)
+        self._unread.append((True, failure))
 
     def answers(self) -> list[pq.abc.PGresult]:
         """The results of all that was sent since the last time, without those of preparations.
@@ -101,7 +105,7 @@ class Pipeline:
         """Commit the transaction; raises the first error of what was still on its way."""
         self.send(b"COMMIT")
         self._pgconn.pipeline_sync()
-        self._unread.append(False)
+        self._unread.append(_UNWANTED)
         if self._read()[-1].command_status != b"COMMIT":
             raise psycopg.InternalError("the transaction had failed before its end")
 
@@ -109,12 +113,12 @@ class Pipeline:
         """Undo the transaction after whatever happened to it."""
         self._prepared.clear()  # some of them may not have been prepared
         self._pgconn.pipeline_sync()
-        self._unread.append(False)
+        self._unread.append(_UNWANTED)
         self._read(heedless=True)
         if self._pgconn.transaction_status != pq.TransactionStatus.IDLE:
             self.send(b"ROLLBACK")
             self._pgconn.pipeline_sync()
-            self._unread.append(False)
+            self._unread.append(_UNWANTED)
             self._read()
 
     def look_again(self) -> None:
@@ -136,7 +140,7 @@ class Pipeline:
     def _read(self, *, heedless: bool = False) -> list[pq.abc.PGresult]:
         pgconn = self._pgconn
         results: list[pq.abc.PGresult] = []
-        error: psycopg.Error | None = None
+        error: Exception | None = None
         while self._unread:
             while pgconn.is_busy():
                 try:
@@ -153,8 +157,8 @@ class Pipeline:
             if status == _SYNC:
                 self._unread.popleft()
             elif status == _ERROR:
-                error = error or error_from_result(result)
-            elif status != _ABORTED and self._unread[0]:
+                error = error or _meaning(error_from_result(result), self._unread[0][1])
+            elif status != _ABORTED and self._unread[0][0]:
                 results.append(result)
         if error is not None and not heedless:
             raise error
@@ -166,6 +170,10 @@ class Pipeline:
             self._pgconn.consume_input()
         except psycopg.OperationalError:
             self.close()
+
+
+def _meaning(error: psycopg.Error, failure: Exception | None) -> Exception:
+    return failure if failure is not None and isinstance(error, DivisionByZero) else error
 
 
 def is_there(pgconn: pq.abc.PGconn) -> bool:
@@ -192,7 +200,7 @@ def _written(value: Any) -> bytes | None:
 class PipelinedTx(Tx):
     """A transaction in a strand."""
 
-    __slots__ = ("_announced", "_failures", "_known", "_pipeline", "_sent")
+    __slots__ = ("_announced", "_known", "_pipeline", "_sent")
 
     dialect: DialectName = "postgresql"
 
@@ -200,16 +208,14 @@ class PipelinedTx(Tx):
         self.over = False
         self._pipeline = pipeline
         self._sent = 1  # results that the next answers begin with: BEGIN's, and those of what was written
-        self._failures: list[tuple[int, Exception]] = []  # by the position of the result that decides
-        self._announced: tuple[Statement, dict[str, Any]] | None = None
-        self._known: tuple[Statement, dict[str, Any], pq.abc.PGresult] | None = None
+        self._announced: list[tuple[Statement, dict[str, Any]]] = []
+        self._known: list[tuple[tuple[Statement, dict[str, Any]], pq.abc.PGresult]] = []
 
     @override
     def rows(self, statement: Statement, /, **params: Any) -> list[Row]:
-        known, self._known = self._known, None  # good for the next question only
-        if known is not None and known[:2] == (statement, params):
-            result = known[2]
-        else:
+        question = (statement, params)
+        result = next((answer for known, answer in self._known if known == question), None)
+        if result is None:
             (result,) = self._answers(statement, (params,))
         readers = [_READERS[result.ftype(column)] for column in range(result.nfields)]
         return [
@@ -228,63 +234,55 @@ class PipelinedTx(Tx):
 
     @override
     def write(self, statement: Statement, /, **params: Any) -> None:
-        self._send(statement, params)
+        self._send(statement.numbered(), params)
 
     @override
     def announce(self, statement: Statement, /, **params: Any) -> None:
-        self._announced = (statement, params)
+        self._announced.append((statement, params))
 
     @override
     def must_change(self, failure: Exception, statement: Statement, /, **params: Any) -> None:
-        self._failures.append((self._sent, failure))
-        self._send(statement, params)
+        self._send(statement.insisting(), params, failure)
 
     @override
     def execute_many(self, statement: Statement, params: Iterable[Any]) -> None:
         for each in params:
-            self._send(statement, each)
+            self._send(statement.numbered(), each)
 
     @override
     def copy(self, table: Table, rows: Iterable[Sequence[Any]]) -> None:
         raise StoreError("only run_sync takes a stream of rows")
 
-    @override
-    def settle(self) -> None:
-        if self._failures:
-            self._receive()
-
-    def _send(self, statement: Statement, params: Mapping[str, Any]) -> None:
+    def _send(
+        self,
+        statement: tuple[bytes, tuple[str, ...]],
+        params: Mapping[str, Any],
+        failure: Exception | None = None,
+    ) -> None:
         require_open(self)
-        text, names = statement.numbered()
+        self._known = []  # the answers were good only until something else is done
+        text, names = statement
         try:
-            self._pipeline.send(text, [params[name] for name in names])
+            self._pipeline.send(text, [params[name] for name in names], failure)
         except psycopg.Error as error:
             raise failed(self, error) from error
         self._sent += 1
 
     def _answers(self, statement: Statement, params: Sequence[Mapping[str, Any]]) -> list[pq.abc.PGresult]:
-        """The results of ``statement`` for each of ``params``."""
+        """The results of ``statement`` for each of ``params``; what was announced is asked for behind them."""
         for each in params:
-            self._send(statement, each)
-        first = self._sent - len(params)
-        self._known = None
-        if self._announced is None:
-            return self._receive()[first:]
-        announced, self._announced = self._announced, None
-        self._send(*announced)
-        *results, last = self._receive()[first:]
-        self._known = (*announced, last)
-        return results
-
-    def _receive(self) -> list[pq.abc.PGresult]:
+            self._send(statement.numbered(), each)
+        first, end = self._sent - len(params), self._sent
+        announced, self._announced = self._announced, []
+        for question, values in announced:
+            self._send(question.numbered(), values)
+        self._sent = 0
         try:
             results = self._pipeline.answers()
         except psycopg.Error as error:
             raise failed(self, error) from error
-        self._sent = 0
-        failures, self._failures = self._failures, []
-        for position, failure in failures:
-            if not results[position].command_tuples:
-                self.over = True
-                raise failure
-        return results
+        except Exception:
+            self.over = True
+            raise
+        self._known = list(zip(announced, results[end:], strict=True))
+        return results[first:end]

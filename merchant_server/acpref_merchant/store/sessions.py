@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy import bindparam
 
 from acpref_merchant.domain.session import Session
-from acpref_merchant.store.errors import StoreError
+from acpref_merchant.store.errors import Overtaken
 from acpref_merchant.store.statement import Statement, Tx, storable
 from acpref_merchant.store.tables import CHECKOUT_SESSION as TABLE
 
@@ -38,7 +38,7 @@ _ELSEWHERE = {"frozen_view", "order"}
 """Members that ``data`` lacks: the first has a column, which is written seldom; the second is a row of its own."""
 
 
-class StaleVersion(StoreError):  # noqa: N818 - says what is the case
+class StaleVersion(Overtaken):
     """The session was changed by another transaction since it was loaded."""
 
 

@@ -61,12 +61,13 @@ class Statement:
     For ON CONFLICT, which Core has in each dialect only, give a function of the dialect's ``insert`` instead.
     """
 
-    __slots__ = ("_clause", "_numbered", "_texts")
+    __slots__ = ("_clause", "_insisting", "_numbered", "_texts")
 
     def __init__(self, clause: Executable | Callable[[InsertFunction], Executable]) -> None:
         self._clause = clause
         self._texts: dict[DialectName, str] = {}
         self._numbered: tuple[bytes, tuple[str, ...]] | None = None
+        self._insisting: tuple[bytes, tuple[str, ...]] | None = None
 
     def text(self, dialect: DialectName) -> str:
         """The statement in the words of ``dialect``, compiled at its first use."""
@@ -86,6 +87,17 @@ class Statement:
             text = _PLACEHOLDER.sub(number, self.text("postgresql"))
             self._numbered = text.encode(), tuple(names)
         return self._numbered
+
+    def insisting(self) -> tuple[bytes, tuple[str, ...]]:
+        """The same for a change that is an error, a division by zero, when it concerns no row.
+
+        So PostgreSQL itself stops a transaction that must not go on, and nobody has to wait and see.
+        """
+        if self._insisting is None:
+            text, names = self.numbered()
+            change = b"WITH changed AS (" + text + b" RETURNING 1) SELECT 1 / count(*) FROM changed"
+            self._insisting = change, names
+        return self._insisting
 
 
 def _compile(clause: Executable | Callable[[InsertFunction], Executable], dialect: DialectName) -> str:
@@ -163,19 +175,18 @@ class Tx(ABC):
         """
 
     def announce(self, statement: Statement, /, **params: Any) -> None:  # noqa: ARG002 - heeded where it pays
-        """``rows`` will be asked for exactly this after the next statement: the answer may as well come along with it.
+        """``rows`` will be asked for exactly this right after the next statement: the answer may come along with it.
 
-        Nothing that the next statement does may change the answer.
+        Nothing that the next statement does may change the answer. Several things may be announced.
         """
         return
 
     @abstractmethod
     def must_change(self, failure: Exception, statement: Statement, /, **params: Any) -> None:
-        """Run ``statement``; when it changes no row, ``failure`` is raised: at once, or by a later statement."""
+        """Run ``statement``, which nobody waits for; when it changes no row, ``failure`` is raised and nothing done.
 
-    def settle(self) -> None:
-        """Raise, before the commit, what ``must_change`` has not raised yet."""
-        return
+        It is raised at once, by a later statement, or at the end of the transaction.
+        """
 
     @abstractmethod
     def execute_many(self, statement: Statement, params: Iterable[Any]) -> None:
@@ -283,7 +294,6 @@ def finished(function: Callable[[Tx], T], tx: Tx) -> T:
     try:
         result = function(tx)
         require_open(tx)
-        tx.settle()
         return result
     finally:
         tx.over = True
