@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import string
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -15,7 +14,6 @@ NewId = Callable[[str], str]
 """Makes an unguessable id with the given prefix."""
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_ALPHABET = string.ascii_letters + string.digits
 
 
 def system_clock() -> int:
@@ -24,8 +22,8 @@ def system_clock() -> int:
 
 
 def random_id(prefix: str) -> str:
-    """``prefix``, an underscore and 24 letters and digits: about 142 bits of randomness."""
-    return f"{prefix}_" + "".join(secrets.choice(_ALPHABET) for _ in range(24))
+    """``prefix``, an underscore and 32 hexadecimal digits: 128 bits of randomness."""
+    return f"{prefix}_{secrets.token_hex(16)}"
 
 
 def rfc3339(milliseconds: int) -> str:

@@ -141,6 +141,7 @@ class Store:
                 "synchronous=FULL",
                 "foreign_keys=ON",
                 "secure_delete=ON",
+                "temp_store=MEMORY",
             ):
                 connection.execute(f"PRAGMA {pragma}")
             _make_tables(connection)

@@ -6,7 +6,8 @@ time on a shared machine measures the neighbours. Even a CPU second is not alway
 done in rounds in which bare FastAPI and every operation take turns: what slows a machine down for a while slows all of
 them down. Completing includes what follows from it: the signed webhook of every
 order has been delivered before the CPU time is read. The payment provider and the webhook receiver run as further
-processes whose time does not count; on PostgreSQL the database's time does not count either.
+processes whose time does not count; on PostgreSQL the database's time does not count either. The server that is
+measured has a core of its own, where there are several, and all the others share the rest (``machine.shares``).
 
 Usage: ``python -m tests.benchmarks.bench [--json] [--quick] [--only sqlite,postgresql,catalog]``.
 """
@@ -27,7 +28,7 @@ from typing import Any
 
 from tests.benchmarks import machine, shopper
 from tests.benchmarks.load import CONNECTIONS, Load, LoadError, encode, percentile, run
-from tests.benchmarks.servers import Server, ServerError, free_port, serving, uvicorn
+from tests.benchmarks.servers import Server, ServerError, free_port, on_cores, serving, uvicorn
 from tests.postgres import PostgreSQLServer
 
 from acpref_merchant.catalog.generate import write_catalog
@@ -112,10 +113,11 @@ class Start:
 
 
 @contextmanager
-def bare_fastapi(folder: Path) -> Iterator[Server]:
+def bare_fastapi(folder: Path, cores: frozenset[int] = frozenset()) -> Iterator[Server]:
     """The yardstick."""
     port = free_port()
-    with serving("bare", uvicorn("tests.benchmarks.bare:app", port), port, log=folder / "bare.log") as server:
+    command = uvicorn("tests.benchmarks.bare:app", port)
+    with serving("bare", command, port, log=folder / "bare.log", cores=cores) as server:
         yield server
 
 
@@ -126,8 +128,10 @@ def measure_bare(tally: Tally, server: Server, count: int) -> None:
 
 
 @contextmanager
-def merchant(database: str, catalog: Path, folder: Path) -> Iterator[tuple[Server, int, int]]:
-    """The merchant server with its payment provider and a webhook receiver; yields it and their ports."""
+def merchant(
+    database: str, catalog: Path, folder: Path, cores: frozenset[int] = frozenset()
+) -> Iterator[tuple[Server, int, int]]:
+    """The merchant server, on ``cores``, its payment provider and a webhook receiver; yields it and their ports."""
     port, psp_port, sink_port = free_port(), free_port(), free_port()
     shop = json.loads((catalog / "shop.json").read_text(encoding="utf-8"))
     psp = {
@@ -158,7 +162,7 @@ def merchant(database: str, catalog: Path, folder: Path) -> Iterator[tuple[Serve
         command = ["acpref", "merchant", "serve", "--port", str(port)]
         log = folder / "merchant.log"
         server = stack.enter_context(
-            serving("merchant", command, port, log=log, ready=DISCOVERY, environment=seller)
+            serving("merchant", command, port, log=log, ready=DISCOVERY, environment=seller, cores=cores)
         )
         yield server, psp_port, sink_port
 
@@ -236,14 +240,16 @@ def compared(part: str, sizes: Sizes, folder: Path) -> dict[str, Any]:
     shopper.stock_catalog(sample("corner_shop"), catalog)
     bare = Tally("static 2 KB")
     tallies = {operation: Tally(operation) for operation in OPERATIONS}
+    own, others = machine.shares()
     with ExitStack() as stack:
+        stack.enter_context(on_cores(others))
         if part == "sqlite":
             url = f"sqlite:///{folder / 'merchant.db'}"
         else:
             server = stack.enter_context(PostgreSQLServer.start(durable=True))
             url = stack.enter_context(server.database())
-        yardstick = stack.enter_context(bare_fastapi(folder))
-        purchases = Purchases(*stack.enter_context(merchant(url, catalog, folder)), catalog)
+        yardstick = stack.enter_context(bare_fastapi(folder, own))
+        purchases = Purchases(*stack.enter_context(merchant(url, catalog, folder, own)), catalog)
         purchases.buy(sizes.warm_up, {operation: Tally(operation) for operation in OPERATIONS})
         measure_bare(Tally("warm-up"), yardstick, sizes.warm_up)
         for _ in range(sizes.rounds):

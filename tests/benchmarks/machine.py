@@ -24,6 +24,18 @@ def describe(folder: Path) -> dict[str, Any]:
     }
 
 
+def shares() -> tuple[frozenset[int], frozenset[int]]:
+    """A core for the server that is measured, and the others for all that it works with.
+
+    In production those are other machines. On shared cores the scheduler keeps the server waiting behind its own
+    database while another core is idle, and the figures say more about that than about the server. Both are empty
+    where the system cannot tie processes to cores, or has one core only.
+    """
+    if not hasattr(os, "sched_getaffinity") or len(cores := sorted(os.sched_getaffinity(0))) < 2:
+        return frozenset(), frozenset()
+    return frozenset(cores[:1]), frozenset(cores[1:])
+
+
 def one_line(machine: dict[str, Any]) -> str:
     """The description for people."""
     return (

@@ -55,6 +55,20 @@ class Server:
         return int(peak.split()[1]) / 1024
 
 
+@contextmanager
+def on_cores(cores: frozenset[int]) -> Iterator[None]:
+    """This thread, and the processes that it starts meanwhile, stay on ``cores``; on any where there are none."""
+    if not cores:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
 def free_port() -> int:
     """A port that nothing listens on right now."""
     with socket.socket() as sock:
@@ -71,17 +85,22 @@ def serving(
     log: Path,
     ready: str = "/",
     environment: Mapping[str, str] | None = None,
+    cores: frozenset[int] = frozenset(),
 ) -> Iterator[Server]:
-    """Run ``command`` until the block ends; entered when a GET of ``ready`` is answered. Raises ServerError."""
+    """Run ``command`` until the block ends; entered when a GET of ``ready`` is answered. Raises ServerError.
+
+    It stays on ``cores``, or where the caller is when none are given.
+    """
     with log.open("wb") as output:
         began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, "-m", *command],
-            env={**os.environ, **(environment or {})},
-            cwd=ROOT,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
+        with on_cores(cores):
+            process = subprocess.Popen(
+                [sys.executable, "-m", *command],
+                env={**os.environ, **(environment or {})},
+                cwd=ROOT,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
         try:
             _wait_until_ready(name, process, f"http://127.0.0.1:{port}{ready}", log)
             yield Server(name, port, psutil.Process(process.pid), time.perf_counter() - began)

@@ -24,7 +24,9 @@ def _use(insert: InsertFunction, *conditions: sa.ColumnElement[bool]) -> sa.Exec
     use = sa.select(bindparam("the_code", type_=sa.Text), bindparam("the_session", type_=sa.Text))
     new = insert(TABLE).from_select(["code", "session_id"], use.where(*conditions or (sa.true(),)))
     # A repeated use changes nothing but counts as a change: ``must_change`` is content.
-    return new.on_conflict_do_update(index_elements=[_C.code, _C.session_id], set_={"code": new.excluded.code})
+    return new.on_conflict_do_update(
+        index_elements=[_C.code, _C.session_id], set_={"code": new.excluded.code}
+    )
 
 
 _OTHER_USES = (

@@ -82,7 +82,9 @@ _COLUMNS = [_C[column.name] for column in fields(Payment)]  # ``attempt`` only k
 _BY_ID = sa.select(*_COLUMNS).where(_C.id == bindparam("payment_id"))
 _LOAD = Statement(_BY_ID)
 _LOAD_FOR_UPDATE = Statement(_BY_ID.with_for_update())
-_OF_SESSION = Statement(sa.select(*_COLUMNS).where(_C.session_id == bindparam("session_id")).order_by(_C.attempt))
+_OF_SESSION = Statement(
+    sa.select(*_COLUMNS).where(_C.session_id == bindparam("session_id")).order_by(_C.attempt)
+)
 _LAPSED = (
     sa.select(_C.id)
     .where(_C.lease_until <= bindparam("now"), _C.status == bindparam("status"))
